@@ -1,0 +1,23 @@
+//! The protocol itself: pure, synchronous, without I/O, time or tasks.
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`json`] | one strict JSON value: no repeated keys, bounded count and nesting |
+//! | [`id`] | JSON-RPC ids, text and integer kept apart |
+//! | [`message`] | the four message shapes and their encoding |
+//! | [`http`] | params, result and delta of `http/request` |
+//! | [`error`] | error codes, error kinds, error replies |
+//! | [`framing`] | lines out of bytes in any chunking |
+//! | [`stream`] | the life of one body stream as a transition table |
+//! | [`length`] | how long a body must be to be whole |
+//! | [`limits`] | every bound by name |
+
+pub mod error;
+pub mod framing;
+pub mod http;
+pub mod id;
+pub mod json;
+pub mod length;
+pub mod limits;
+pub mod message;
+pub mod stream;

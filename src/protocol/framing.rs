@@ -1,0 +1,128 @@
+//! Lines out of bytes in any chunking: the framing of stdio.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// Cuts a byte stream into lines that end with LF or CRLF. Blank lines are skipped.
+///
+/// Call order: any number of [`LineFramer::handle_bytes`], after each of them [`LineFramer::poll_line`] until it
+/// returns `Ok(None)`. What is cut depends on the bytes only, never on how they were chunked.
+#[derive(Debug)]
+pub struct LineFramer {
+    /// Bytes that came and were not returned yet.
+    buffer: BytesMut,
+    /// How many bytes at the start of `buffer` are known to hold no LF.
+    searched: usize,
+    /// The longest line, without its end, in bytes.
+    line_bytes: usize,
+}
+
+/// A line is longer than the bound; nothing after it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineTooLong {
+    /// The bound in bytes.
+    pub limit: usize,
+}
+
+impl std::fmt::Display for LineTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a line exceeds {} bytes", self.limit)
+    }
+}
+
+impl std::error::Error for LineTooLong {}
+
+impl LineFramer {
+    /// A framer that holds at most `line_bytes` bytes of an unfinished line, plus what one call hands in.
+    pub fn new(line_bytes: usize) -> Self {
+        Self { buffer: BytesMut::new(), searched: 0, line_bytes }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The buffer to read into directly, an alternative to [`LineFramer::handle_bytes`]. Only append to it.
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// The next whole line without its end.
+    ///
+    /// # Errors
+    ///
+    /// [`LineTooLong`] once the bound is passed, finished line or not, and on every later call.
+    pub fn poll_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
+        loop {
+            let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+                self.searched = self.buffer.len();
+                // The line may end in CR, which does not count.
+                let pending = self.searched - usize::from(self.buffer.ends_with(b"\r"));
+                return if pending > self.line_bytes { Err(LineTooLong { limit: self.line_bytes }) } else { Ok(None) };
+            };
+            let end = self.searched + end;
+            let text = self.buffer[..end].strip_suffix(b"\r").unwrap_or(&self.buffer[..end]).len();
+            if text > self.line_bytes {
+                return Err(LineTooLong { limit: self.line_bytes });
+            }
+            let mut line = self.buffer.split_to(end + 1);
+            self.searched = 0;
+            line.truncate(text);
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                return Ok(Some(line.freeze()));
+            }
+        }
+    }
+
+    /// What is left when the stream has ended: a last line without an end, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`LineFramer::poll_line`].
+    pub fn finish(&mut self) -> Result<Option<Bytes>, LineTooLong> {
+        if self.buffer.has_remaining() {
+            self.handle_bytes(b"\n");
+        }
+        self.poll_line()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(chunks: &[&[u8]], limit: usize) -> Result<Vec<Bytes>, LineTooLong> {
+        let mut framer = LineFramer::new(limit);
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            framer.handle_bytes(chunk);
+            while let Some(line) = framer.poll_line()? {
+                lines.push(line);
+            }
+        }
+        lines.extend(framer.finish()?);
+        Ok(lines)
+    }
+
+    #[test]
+    fn any_chunking_gives_the_same_lines() {
+        let text = b"{\"a\":1}\r\n\n  \t\r\n\r\n{}\nx\ry\n\rz\nlast";
+        let whole = cut(&[text], 100).expect("short lines");
+        assert_eq!(whole, ["{\"a\":1}", "{}", "x\ry", "\rz", "last"]);
+        for size in 1..text.len() {
+            let chunks: Vec<_> = text.chunks(size).collect();
+            assert_eq!(cut(&chunks, 100).as_ref(), Ok(&whole), "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn the_bound_counts_the_text_only_and_is_final() {
+        assert_eq!(cut(&[b"1234\r\n", b"1234\n"], 4), Ok(vec!["1234".into(), "1234".into()]));
+        assert_eq!(cut(&[b"12345\n"], 4), Err(LineTooLong { limit: 4 }));
+        assert_eq!(cut(&[b"123", b"45"], 4), Err(LineTooLong { limit: 4 }));
+        let mut framer = LineFramer::new(4);
+        framer.handle_bytes(b"12345\n{}\n");
+        assert!(framer.poll_line().is_err());
+        assert!(framer.poll_line().is_err());
+    }
+}

@@ -1,0 +1,509 @@
+//! Params, result and delta of `http/request`.
+//!
+//! Everything is read by hand from a JSON object, so that an error names the member and never repeats its value.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::error::{ErrorKind, INVALID_PARAMS, RpcError};
+use super::limits::{DELTA_BYTES, decoded_bytes};
+
+/// The method that starts an exchange.
+pub const REQUEST_METHOD: &str = "http/request";
+/// The notification that carries a piece of a streamed body.
+pub const DELTA_METHOD: &str = "http/request/bodyDelta";
+
+/// Whether the executor follows redirects itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RedirectPolicy {
+    /// Up to [`super::limits::REDIRECT_HOPS`] of them; what a missing member means.
+    #[default]
+    Follow,
+    /// The 3xx is the result.
+    Stop,
+}
+
+impl RedirectPolicy {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Follow => "follow",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// One header of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// The name in any case.
+    pub name: String,
+    /// The value, or the prefix of one when `value_env_var` is set.
+    pub value: String,
+    /// An environment variable of the executor whose value is appended (since 2026-08).
+    pub value_env_var: Option<String>,
+}
+
+/// The params of `http/request`, checked for form only: the method, the URL and the headers are still text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestParams {
+    /// The id that the client chose; every delta repeats it.
+    pub request_id: String,
+    /// The HTTP method.
+    pub method: String,
+    /// An absolute http or https URL.
+    pub url: String,
+    /// In the caller's order, repeats kept.
+    pub headers: Vec<RequestHeader>,
+    /// The request body; `None` and an empty one differ only in the Content-Length that is sent.
+    pub body: Option<Bytes>,
+    /// The time for the whole exchange, body included; `None` means no deadline.
+    pub timeout: Option<Duration>,
+    /// What to do with a 3xx.
+    pub redirect_policy: RedirectPolicy,
+    /// Whether the body comes as deltas.
+    pub stream_response: bool,
+}
+
+/// A member of the params that is missing or of the wrong type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamsError {
+    /// The member, for example `requestId`.
+    pub member: &'static str,
+    /// What it must be.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ParamsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {}", self.member, self.expected)
+    }
+}
+
+impl std::error::Error for ParamsError {}
+
+impl From<ParamsError> for RpcError {
+    fn from(error: ParamsError) -> Self {
+        Self::new(INVALID_PARAMS, format!("{REQUEST_METHOD} params: {error}"))
+    }
+}
+
+const fn wrong(member: &'static str, expected: &'static str) -> ParamsError {
+    ParamsError { member, expected }
+}
+
+impl RequestParams {
+    /// Reads the params; missing ones count as null.
+    ///
+    /// # Errors
+    ///
+    /// The first member found wrong.
+    pub fn from_value(params: Option<Value>) -> Result<Self, ParamsError> {
+        let Some(Value::Object(mut object)) = params else { return Err(wrong("params", "an object")) };
+        Ok(Self {
+            request_id: text(&mut object, "requestId")?,
+            method: text(&mut object, "method")?,
+            url: text(&mut object, "url")?,
+            headers: match object.remove("headers") {
+                None => Vec::new(),
+                Some(Value::Array(headers)) => {
+                    headers.into_iter().map(RequestHeader::from_value).collect::<Result<_, _>>()?
+                }
+                Some(_) => return Err(wrong("headers", "an array")),
+            },
+            body: match object.remove("bodyBase64") {
+                None | Some(Value::Null) => None,
+                Some(value) => Some(decode_base64(&value).ok_or(wrong("bodyBase64", "standard base64 with padding"))?),
+            },
+            timeout: match object.remove("timeoutMs") {
+                None | Some(Value::Null) => None,
+                Some(value) => {
+                    let millis = value.as_u64().ok_or(wrong("timeoutMs", "an unsigned integer or null"))?;
+                    Some(Duration::from_millis(millis))
+                }
+            },
+            redirect_policy: match object.remove("redirectPolicy").as_ref().map(Value::as_str) {
+                None => RedirectPolicy::Follow,
+                Some(Some("follow")) => RedirectPolicy::Follow,
+                Some(Some("stop")) => RedirectPolicy::Stop,
+                Some(_) => return Err(wrong("redirectPolicy", "\"follow\" or \"stop\"")),
+            },
+            stream_response: match object.remove("streamResponse") {
+                None => false,
+                Some(Value::Bool(stream)) => stream,
+                Some(_) => return Err(wrong("streamResponse", "a boolean")),
+            },
+        })
+    }
+
+    /// The params as they stand on the wire. Defaults are left out, as readers of every revision know them.
+    pub fn to_value(&self) -> Value {
+        let mut params = json!({
+            "requestId": self.request_id,
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers.iter().map(RequestHeader::to_value).collect::<Vec<_>>(),
+            "streamResponse": self.stream_response,
+        });
+        if let Some(body) = &self.body {
+            params["bodyBase64"] = STANDARD.encode(body).into();
+        }
+        if let Some(timeout) = self.timeout {
+            params["timeoutMs"] = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into();
+        }
+        if self.redirect_policy == RedirectPolicy::Stop {
+            params["redirectPolicy"] = self.redirect_policy.as_str().into();
+        }
+        params
+    }
+}
+
+impl RequestHeader {
+    /// A header with a literal value.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: value.into(), value_env_var: None }
+    }
+
+    fn from_value(header: Value) -> Result<Self, ParamsError> {
+        let Value::Object(mut header) = header else { return Err(wrong("headers", "an array of objects")) };
+        let mut member = |name, expected| match header.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(wrong("headers", expected)),
+        };
+        let name = member("name", "an array of objects with a text name")?;
+        let value = member("value", "an array of objects with a text value")?;
+        let value_env_var = match header.remove("valueEnvVar") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(variable)) => Some(variable),
+            Some(_) => return Err(wrong("headers", "an array of objects whose valueEnvVar is text")),
+        };
+        Ok(Self { name, value, value_env_var })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut header = json!({"name": self.name, "value": self.value});
+        if let Some(variable) = &self.value_env_var {
+            header["valueEnvVar"] = variable.as_str().into();
+        }
+        header
+    }
+}
+
+/// One header of a response, its value as the origin's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHeader {
+    /// Lower case.
+    pub name: String,
+    /// Any bytes. On the wire: `value`, and beside it `valueBase64` when the bytes are not UTF-8.
+    pub value: Bytes,
+}
+
+impl ResponseHeader {
+    fn to_value(&self) -> Value {
+        match std::str::from_utf8(&self.value) {
+            Ok(value) => json!({"name": self.name, "value": value}),
+            Err(_) => json!({
+                "name": self.name,
+                "value": String::from_utf8_lossy(&self.value),
+                "valueBase64": STANDARD.encode(&self.value),
+            }),
+        }
+    }
+
+    fn from_value(mut header: Value) -> Option<Self> {
+        let header = header.as_object_mut()?;
+        let name = text(header, "name").ok()?;
+        let value = match header.get("valueBase64") {
+            None | Some(Value::Null) => Bytes::from(text(header, "value").ok()?),
+            Some(bytes) => decode_base64(bytes)?,
+        };
+        Some(Self { name, value })
+    }
+}
+
+/// The result of `http/request`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The HTTP status; 4xx and 5xx are results like any other.
+    pub status: u16,
+    /// The order inside one name is the origin's.
+    pub headers: Vec<ResponseHeader>,
+    /// The whole body of a buffered call; empty for a streamed one.
+    pub body: Bytes,
+}
+
+impl ResponseHead {
+    /// The result as it stands on the wire.
+    pub fn to_value(&self) -> Value {
+        json!({
+            "status": self.status,
+            "headers": self.headers.iter().map(ResponseHeader::to_value).collect::<Vec<_>>(),
+            "bodyBase64": STANDARD.encode(&self.body),
+        })
+    }
+
+    /// Reads a result.
+    ///
+    /// # Errors
+    ///
+    /// The first member found wrong. `status` must lie in 100 to 999.
+    pub fn from_value(result: Value) -> Result<Self, ParamsError> {
+        let Value::Object(mut object) = result else { return Err(wrong("result", "an object")) };
+        let status = object.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+        let headers = match object.remove("headers") {
+            Some(Value::Array(headers)) => headers.into_iter().map(ResponseHeader::from_value).collect::<Option<_>>(),
+            _ => None,
+        };
+        let body = object.get("bodyBase64").and_then(decode_base64);
+        Ok(Self {
+            status: status.filter(|status| (100..=999).contains(status)).ok_or(wrong("status", "100 to 999"))?,
+            headers: headers.ok_or(wrong("headers", "an array of objects with name and value"))?,
+            body: body.ok_or(wrong("bodyBase64", "standard base64 with padding"))?,
+        })
+    }
+}
+
+/// One piece of a streamed body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyDelta {
+    /// The stream.
+    pub request_id: String,
+    /// From 1, one more for each frame of the stream, the terminal one included.
+    pub seq: u64,
+    /// At most [`DELTA_BYTES`].
+    pub data: Bytes,
+    /// Whether this is the terminal frame. A frame with `error` is one as well.
+    pub done: bool,
+    /// Why the body is not whole.
+    pub error: Option<String>,
+    /// What failed (extension); `None` where the sender gave no kind that this revision knows.
+    pub error_kind: Option<ErrorKind>,
+}
+
+/// What is wrong with a delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeltaFault {
+    /// A member is missing or of the wrong type.
+    Member(ParamsError),
+    /// More than [`DELTA_BYTES`] decoded.
+    TooLong,
+}
+
+impl fmt::Display for DeltaFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(error) => error.fmt(f),
+            Self::TooLong => write!(f, "body delta exceeds {DELTA_BYTES} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for DeltaFault {}
+
+impl BodyDelta {
+    /// The stream that the params of a delta name, read before anything else of them is looked at.
+    pub fn request_id(params: &Value) -> Option<&str> {
+        params.get("requestId")?.as_str()
+    }
+
+    /// Reads the params of a delta. The length is judged before anything is decoded.
+    ///
+    /// # Errors
+    ///
+    /// The first member found wrong, or a payload that is too long.
+    pub fn from_value(params: &Value) -> Result<Self, DeltaFault> {
+        let member = |member, expected| DeltaFault::Member(wrong(member, expected));
+        let bad_base64 = member("deltaBase64", "standard base64 with padding");
+        let encoded = params.get("deltaBase64").and_then(Value::as_str).ok_or(bad_base64)?;
+        if encoded.len() > DELTA_BYTES.div_ceil(3) * 4 {
+            return Err(DeltaFault::TooLong);
+        }
+        let data = Bytes::from(STANDARD.decode(encoded).map_err(|_| bad_base64)?);
+        if data.len() > DELTA_BYTES {
+            return Err(DeltaFault::TooLong);
+        }
+        Ok(Self {
+            request_id: Self::request_id(params).ok_or(member("requestId", "text"))?.to_owned(),
+            seq: params.get("seq").and_then(Value::as_u64).ok_or(member("seq", "an unsigned integer"))?,
+            data,
+            done: match params.get("done") {
+                None => false,
+                Some(Value::Bool(done)) => *done,
+                Some(_) => return Err(member("done", "a boolean")),
+            },
+            error: match params.get("error") {
+                None | Some(Value::Null) => None,
+                Some(Value::String(text)) => Some(text.clone()),
+                Some(_) => return Err(member("error", "text or null")),
+            },
+            error_kind: params.get("errorKind").and_then(Value::as_str).and_then(ErrorKind::from_word),
+        })
+    }
+
+    /// Whether no frame of this stream may follow.
+    pub const fn is_terminal(&self) -> bool {
+        self.done || self.error.is_some()
+    }
+
+    /// Appends the notification as it stands on the wire, without a line end.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve(self.data.len() / 3 * 4 + self.request_id.len() + 160);
+        out.extend_from_slice(b"{\"method\":\"http/request/bodyDelta\",\"params\":{\"requestId\":");
+        push_text(out, &self.request_id);
+        out.extend_from_slice(b",\"seq\":");
+        out.extend_from_slice(self.seq.to_string().as_bytes());
+        out.extend_from_slice(b",\"deltaBase64\":\"");
+        let start = out.len();
+        out.resize(start + self.data.len().div_ceil(3) * 4, 0);
+        let written = STANDARD.encode_slice(&self.data, &mut out[start..]);
+        debug_assert_eq!(written, Ok(out.len() - start), "padded base64 has this exact length");
+        out.extend_from_slice(if self.done { b"\",\"done\":true" } else { b"\",\"done\":false" });
+        out.extend_from_slice(b",\"error\":");
+        match &self.error {
+            None => out.extend_from_slice(b"null"),
+            Some(text) => push_text(out, text),
+        }
+        if let Some(kind) = self.error_kind {
+            out.extend_from_slice(b",\"errorKind\":");
+            push_text(out, kind.as_str());
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(Value::from(text).to_string().as_bytes());
+}
+
+fn text(object: &mut Map<String, Value>, member: &'static str) -> Result<String, ParamsError> {
+    match object.remove(member) {
+        Some(Value::String(text)) => Ok(text),
+        _ => Err(wrong(member, "text")),
+    }
+}
+
+/// Standard alphabet, with padding, nothing else.
+fn decode_base64(value: &Value) -> Option<Bytes> {
+    let encoded = value.as_str()?;
+    let mut bytes = Vec::with_capacity(decoded_bytes(encoded.len()));
+    STANDARD.decode_vec(encoded, &mut bytes).ok()?;
+    Some(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(change: impl FnOnce(&mut Value)) -> Result<RequestParams, String> {
+        let mut value = json!({"requestId": "r", "method": "GET", "url": "http://h/"});
+        change(&mut value);
+        RequestParams::from_value(Some(value)).map_err(|error| error.member.to_owned())
+    }
+
+    #[test]
+    fn missing_members_take_their_defaults() {
+        let read = params(|_| ()).expect("legal");
+        assert_eq!((read.headers.len(), read.body.clone(), read.timeout, read.stream_response), (0, None, None, false));
+        assert_eq!(read.redirect_policy, RedirectPolicy::Follow);
+        let null = params(|value| {
+            value["bodyBase64"] = Value::Null;
+            value["timeoutMs"] = Value::Null;
+            value["extra"] = json!({"any": []});
+        });
+        assert_eq!(null, Ok(read));
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        for (member, values) in [
+            ("requestId", vec![json!(1), json!(null)]),
+            (
+                "headers",
+                vec![
+                    json!({}),
+                    json!(null),
+                    json!([{"name": "a"}]),
+                    json!([["a", "b"]]),
+                    json!([{"name": "a", "value": 1}]),
+                ],
+            ),
+            ("bodyBase64", vec![json!("YQ"), json!("YQ==\n"), json!("-_=="), json!("YR=="), json!(1)]),
+            ("timeoutMs", vec![json!(-1), json!(1.5), json!("1"), json!(1.0)]),
+            ("redirectPolicy", vec![json!("manual"), json!(null), json!(true)]),
+            ("streamResponse", vec![json!(null), json!("true"), json!(1)]),
+        ] {
+            for value in values {
+                let text = value.to_string();
+                assert_eq!(params(|params| params[member] = value), Err(member.to_owned()), "{text}");
+            }
+        }
+        assert_eq!(RequestParams::from_value(Some(json!([]))).map_err(|error| error.member), Err("params"));
+        assert_eq!(RequestParams::from_value(None).map_err(|error| error.member), Err("params"));
+    }
+
+    #[test]
+    fn params_written_can_be_read() {
+        let all = RequestParams {
+            request_id: "é\0\n".into(),
+            method: "PUT".into(),
+            url: "https://h/".into(),
+            headers: vec![
+                RequestHeader::new("A", "ü"),
+                RequestHeader { value_env_var: Some("TOKEN".into()), ..RequestHeader::new("b", "Bearer ") },
+            ],
+            body: Some(Bytes::from_static(b"\0\xff")),
+            timeout: Some(Duration::from_millis(7)),
+            redirect_policy: RedirectPolicy::Stop,
+            stream_response: true,
+        };
+        assert_eq!(RequestParams::from_value(Some(all.to_value())), Ok(all));
+    }
+
+    #[test]
+    fn header_values_keep_their_bytes() {
+        let head = ResponseHead {
+            status: 599,
+            headers: vec![
+                ResponseHeader { name: "a".into(), value: Bytes::from_static(b"caf\xe9") },
+                ResponseHeader { name: "a".into(), value: Bytes::from_static("é".as_bytes()) },
+            ],
+            body: Bytes::from_static(b"x"),
+        };
+        let value = head.to_value();
+        assert_eq!(value["headers"][0], json!({"name": "a", "value": "caf\u{fffd}", "valueBase64": "Y2Fm6Q=="}));
+        assert_eq!(value["headers"][1], json!({"name": "a", "value": "é"}));
+        assert_eq!(ResponseHead::from_value(value), Ok(head));
+    }
+
+    #[test]
+    fn deltas_written_can_be_read() {
+        for (data, done, error, error_kind) in [
+            (&b"hello"[..], false, None, None),
+            (b"", true, None, None),
+            (b"x", true, Some("broke \"here\"\n".to_owned()), Some(ErrorKind::Truncated)),
+        ] {
+            let delta =
+                BodyDelta { request_id: "s\"\u{1}".into(), seq: u64::MAX, data: data.into(), done, error, error_kind };
+            let mut frame = Vec::new();
+            delta.encode_into(&mut frame);
+            let value: Value = serde_json::from_slice(&frame).expect("legal JSON");
+            assert_eq!(value["method"], DELTA_METHOD);
+            assert_eq!(BodyDelta::from_value(&value["params"]), Ok(delta));
+        }
+    }
+
+    #[test]
+    fn a_delta_of_exactly_the_limit_is_accepted() {
+        let of = |length: usize| {
+            BodyDelta::from_value(&json!({"requestId": "s", "seq": 1, "deltaBase64": STANDARD.encode(vec![0; length])}))
+        };
+        assert_eq!(of(DELTA_BYTES).map(|delta| delta.data.len()), Ok(DELTA_BYTES));
+        assert_eq!(of(DELTA_BYTES + 1), Err(DeltaFault::TooLong));
+        assert_eq!(of(DELTA_BYTES + 3), Err(DeltaFault::TooLong));
+    }
+}

@@ -1,0 +1,63 @@
+//! Every bound of the protocol by name. The last word of a name is its unit.
+
+/// Decoded bytes that one body delta may carry (`LIMIT` clauses; since 2026-07).
+pub const DELTA_BYTES: usize = 1024 * 1024;
+
+/// JSON values that one message may hold, nested ones counted (since 2026-07).
+pub const MESSAGE_VALUES: usize = 262_144;
+
+/// Levels of arrays and objects that one message may nest.
+pub const NESTING_LEVELS: usize = 128;
+
+/// Bytes of one stdio line without its line end (since 2026-07).
+pub const LINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of one websocket message, all its fragments together.
+pub const WEBSOCKET_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Frames that may wait in one stream of a client for their consumer.
+pub const QUEUE_FRAMES: usize = 256;
+
+/// Body bytes that may wait in all streams of one client connection together.
+pub const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a waiting frame costs of [`QUEUE_BYTES`] at least, so that tiny frames cannot pile up for free.
+pub const FRAME_CHARGE_BYTES: usize = 256;
+
+/// Exchanges of one connection that may wait for their response head at one time.
+pub const WAITING_HEADS: usize = 64;
+
+/// Body streams of one connection that may be active at one time.
+pub const ACTIVE_STREAMS: usize = 1_024;
+
+/// Requests of one connection that may wait for a place among [`WAITING_HEADS`] and [`ACTIVE_STREAMS`].
+pub const QUEUED_REQUESTS: usize = 4_096;
+
+/// Bytes that those waiting requests may hold together.
+pub const QUEUED_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of body deltas that may wait for a slow client; beyond it the executor stops reading its origins.
+pub const OUTBOUND_BYTES: usize = 1024 * 1024;
+
+/// Bytes of replies that may wait for a client that does not read; beyond it the connection is closed.
+pub const REPLY_BYTES: usize = 128 * 1024 * 1024;
+
+/// Bytes of a response body that is returned whole. Its base64 text, a third longer, still fits [`LINE_BYTES`].
+pub const BUFFERED_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of a response head, status line and headers.
+pub const RESPONSE_HEAD_BYTES: usize = 256 * 1024;
+
+/// Bytes of a `requestId`, which is repeated in every delta of its stream.
+pub const REQUEST_ID_BYTES: usize = 1_024;
+
+/// Redirects that one request follows.
+pub const REDIRECT_HOPS: usize = 10;
+
+/// Ready chunks of a body are joined into one delta up to this size.
+pub const JOINED_DELTA_BYTES: usize = 64 * 1024;
+
+/// Bytes that a base64 text of `encoded` bytes decodes to at most.
+pub const fn decoded_bytes(encoded: usize) -> usize {
+    encoded / 4 * 3 + 3
+}

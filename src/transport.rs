@@ -1,0 +1,1 @@
+//! Frames over stdio, websocket and memory.
