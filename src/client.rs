@@ -1,1 +1,4 @@
 //! The async client.
+
+#[expect(dead_code)]
+mod routes;
