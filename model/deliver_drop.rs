@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
-use crate::explore::{Model, assert_empty, byte, data, deliver, routes, stream};
+use crate::explore::{Model, assert_empty, byte, data, deliver, read_from, routes, stream};
 use crate::protocol::http::{DeltaFault, ParamsError};
 use crate::protocol::stream::StreamError;
 use crate::routes::OnFull;
@@ -41,27 +41,54 @@ fn deliver_against_drop() {
 }
 
 #[test]
-fn malformed_frame_against_drop() {
-    let results = &["dropped first", "failed first"];
-    Model { name: "malformed frame against drop", threads: 2, bound: None, results }.explore(|| {
+fn late_frame_against_the_next_stream() {
+    let results = &["came in time", "came late"];
+    Model { name: "late frame against the next stream in its slot", threads: 2, bound: None, results }.explore(|| {
         let routes = routes(OnFull::Fail, 2, 1024);
-        let mut route = stream(&routes);
-        let key = route.key();
-        let fault = StreamError::Malformed(DeltaFault::Member(ParamsError { member: "seq", expected: "a number" }));
+        let old = stream(&routes);
+        let old_key = old.key();
         let reader = thread::spawn({
-            let (routes, fault) = (Arc::clone(&routes), fault.clone());
-            move || routes.fail(key, fault)
-        });
-        let result = match route.poll_chunk(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => "dropped first",
-            Poll::Ready(end) => {
-                assert_eq!(end, Some(Err(fault)));
-                "failed first"
+            let routes = Arc::clone(&routes);
+            move || {
+                let result = if routes.is_open(old_key) { "came in time" } else { "came late" };
+                deliver(&routes, old_key, data(1));
+                routes.fail(old_key, malformed());
+                result
             }
-        };
-        drop(route);
-        reader.join().expect("the reader does not panic");
+        });
+        drop(old);
+        let mut new = stream(&routes);
+        let result = reader.join().expect("the reader does not panic");
+        assert_eq!(new.poll_chunk(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+        drop(new);
         assert_empty(&routes);
         result
     });
+}
+
+#[test]
+fn malformed_frame_against_a_waiting_consumer() {
+    let results = &["failed"];
+    Model { name: "malformed frame against a waiting consumer", threads: 2, bound: None, results }.explore(|| {
+        let routes = routes(OnFull::Fail, 2, 1024);
+        let mut route = stream(&routes);
+        let key = route.key();
+        deliver(&routes, key, data(1));
+        let reader = thread::spawn({
+            let routes = Arc::clone(&routes);
+            move || {
+                routes.fail(key, malformed());
+                deliver(&routes, key, data(2));
+            }
+        });
+        assert_eq!(read_from(1, &mut route), (1, Err(malformed())));
+        reader.join().expect("the reader does not panic");
+        drop(route);
+        assert_empty(&routes);
+        "failed"
+    });
+}
+
+fn malformed() -> StreamError {
+    StreamError::Malformed(DeltaFault::Member(ParamsError { member: "seq", expected: "a number" }))
 }

@@ -55,6 +55,7 @@ fn inserts_and_drops_on_two_threads() {
         let second = stream(&routes).key().number();
         let other = other.join().expect("the other thread does not panic");
         assert!(first != second && first != other && second != other, "given twice: {first}, {second}, {other}");
+        assert!([first, second, other].iter().all(|number| number >> 24 < 2), "a slot is used twice at most");
         assert_empty(&routes);
         let slot = |number: u64| number % (1 << 24);
         if slot(first) == slot(other) || slot(second) == slot(other) { "slot used again" } else { "own slot" }
