@@ -164,9 +164,6 @@ enum Room {
     Full(Overflow),
 }
 
-/// What to do for a consumer after the lock: wake it, and drop the frames that it will not get.
-type Leftover = (Option<Waker>, VecDeque<Bytes>);
-
 /// The consumer's end of one call. Its drop removes the entry and returns its bytes to the budget.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -219,11 +216,7 @@ impl Routes {
         };
         drop(table);
         wake(consumer);
-        for (consumer, frames) in evicted {
-            wake(consumer);
-            drop(frames);
-        }
-        drop(outdated);
+        drop((outdated, evicted));
         poll
     }
 
@@ -373,7 +366,7 @@ impl Table {
     }
 
     /// The consumer to wake, or pending when the delta has to wait for room.
-    fn deliver(&mut self, key: Key, delta: &mut BodyDelta, evicted: &mut Vec<Leftover>) -> Poll<Option<Waker>> {
+    fn deliver(&mut self, key: Key, delta: &mut BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Poll<Option<Waker>> {
         let Some(entry) = self.open_entry(key) else { return Poll::Ready(None) };
         let mut next = entry.state.clone();
         let action = next.apply(StreamEvent::of(delta));
@@ -398,7 +391,7 @@ impl Table {
     }
 
     /// Judges both bounds, and makes room where another stream has to pay for it.
-    fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<Leftover>) -> Room {
+    fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Room {
         let Limits { queue_frames, queue_bytes, .. } = self.limits;
         let charge = charge(&delta.data);
         let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
@@ -416,7 +409,7 @@ impl Table {
 
     /// Ends the streams that hold more bytes than this one, the largest first, until so many more fit. False when that is
     /// not enough: then this stream holds most.
-    fn evict_for(&mut self, key: Key, charge: usize, evicted: &mut Vec<Leftover>) -> bool {
+    fn evict_for(&mut self, key: Key, charge: usize, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
         let held = self.entry(key).map_or(0, |entry| entry.queued_bytes);
         while self.queued_bytes + charge > self.limits.queue_bytes {
             let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
@@ -425,7 +418,8 @@ impl Table {
             let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
             let (frames, returned) = largest.abandon(overflow);
             self.queued_bytes -= returned;
-            evicted.push((largest.consumer.take(), frames));
+            // No wake: its consumer does not wait, it was woken for the first of these frames.
+            evicted.push(frames);
         }
         true
     }
