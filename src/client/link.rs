@@ -1,9 +1,10 @@
 //! One connection: a task that reads and writes it, and the handle that keeps it open.
 //!
 //! Reading and writing are two loops that never wait for each other, except that with [`super::QueuePolicy::Pause`] reading
-//! waits for consumers. The first loop to end ends the connection.
+//! waits for consumers. When reading ends, the connection ends; when writing fails, what the executor sent before is still read.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,9 @@ const OUTBOX_REPLIES: usize = 256;
 
 /// Frames that are written before one flush.
 const BATCH_FRAMES: usize = 64;
+
+/// How long reading goes on after writing has failed.
+const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to close in good order.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -112,9 +116,14 @@ async fn drive(
     replies: Replies,
     closing: Closing,
 ) {
+    let mut read = pin!(read(&mut reader, &closing.routes, &replies));
     let reason = tokio::select! {
-        reason = read(&mut reader, &closing.routes, &replies) => reason,
-        reason = write(&mut writer, &mut waiting) => reason,
+        reason = &mut read => reason,
+        reason = write(&mut writer, &mut waiting) => match reason {
+            // The executor may have sent answers before it stopped to listen; the end of those tells more, too.
+            Disconnect::Transport(_) => tokio::time::timeout(LAST_FRAMES_TIMEOUT, read).await.unwrap_or(reason),
+            _ => reason,
+        },
     };
     closing.disconnect(reason);
     // Whether the peer still listens is of no interest any more.

@@ -67,6 +67,23 @@ async fn a_response_before_the_disconnect_is_kept() {
     assert_eq!(read(&mut body).await, (vec![], Err(StreamError::Disconnected(Disconnect::Closed))));
 }
 
+/// Whatever the executor sent before it closed is delivered, also when the client finds out by a failed write.
+#[tokio::test]
+async fn frames_before_a_failed_write_are_delivered() {
+    for frames in [1, 60] {
+        let (client, mut executor) = connected().await;
+        let (mut body, id) = executor.open(&client).await;
+        for seq in 1..=frames {
+            executor.data(&id, seq, "x").await;
+        }
+        executor.end(&id, frames + 1).await;
+        drop(executor);
+        assert_eq!(disconnect_of(client.request(get()).await), (Disconnect::Closed, true));
+        let whole = vec![b'x'; usize::try_from(frames).expect("few")];
+        assert_eq!(read(&mut body).await, (whole, Ok(())));
+    }
+}
+
 /// Sends this text while a call and a stream are open: both must end with the same reason, and the transport must close.
 async fn ends_the_connection(text: &str) -> Disconnect {
     let (client, mut executor) = connected().await;
