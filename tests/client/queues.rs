@@ -122,6 +122,20 @@ async fn ends_are_kept_with_the_budget_used_up() {
     assert_eq!((bytes.len(), end), (QUEUE_BYTES, Ok(())));
 }
 
+/// ROUTE-12: last bytes that do not fit are lost, but the body failed anyway and keeps its own reason.
+#[tokio::test]
+async fn an_error_is_kept_where_its_bytes_do_not_fit() {
+    let (client, mut executor) = connected().await;
+    let (mut body, id) = executor.open(&client).await;
+    fill_budget(&client, &mut executor, &id).await;
+    let seq = QUEUE_BYTES / DELTA_BYTES + 1;
+    executor.delta(&id, json!({"seq": seq, "deltaBase64": "eA==", "done": true, "error": "reset"})).await;
+    executor.settle(&client).await;
+    let remote = StreamError::Remote { message: "reset".into(), kind: None };
+    let (bytes, end) = read(&mut body).await;
+    assert_eq!((bytes.len(), end), (QUEUE_BYTES, Err(remote)));
+}
+
 /// ROUTE-10: consuming, dropping and failing return a stream's share; small frames are charged a minimum.
 #[tokio::test]
 async fn the_budget_is_returned() {
