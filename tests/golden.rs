@@ -91,7 +91,8 @@ fn what_a_client_sends() {
 
 #[test]
 fn what_an_executor_sends() {
-    let header = |name: &str, value: &'static [u8]| ResponseHeader { name: name.into(), value: Bytes::from_static(value) };
+    let header =
+        |name: &str, value: &'static [u8]| ResponseHeader { name: name.into(), value: Bytes::from_static(value) };
     let head = ResponseHead {
         status: 200,
         headers: vec![
