@@ -8,6 +8,7 @@
 //! | [`http`] | params, result and delta of `http/request` |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`framing`] | lines out of bytes in any chunking |
+//! | [`session`] | one connection as the executor sees it |
 //! | [`stream`] | the life of one body stream as a transition table |
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
@@ -20,4 +21,5 @@ pub mod json;
 pub mod length;
 pub mod limits;
 pub mod message;
+pub mod session;
 pub mod stream;
