@@ -1,5 +1,6 @@
 //! Arguments, exit codes, one file a subcommand.
 
+mod request;
 mod serve;
 
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ use tracing_subscriber::EnvFilter;
 enum Command {
     /// Run an executor.
     Serve(serve::Serve),
+    /// Send one HTTP request through an executor.
+    Request(request::RequestArgs),
 }
 
 /// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`.
@@ -21,5 +24,6 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Command::parse() {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Request(arguments) => request::run(arguments),
     }
 }
