@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 use loom::thread;
 
 use crate::explore::{Model, assert_empty, byte, data, deliver, read_from, routes, stream};
-use crate::protocol::http::{DeltaFault, ParamsError};
+use crate::protocol::delta::DeltaFault;
+use crate::protocol::http::ParamsError;
 use crate::protocol::stream::StreamError;
 use crate::routes::OnFull;
 use crate::sync::Arc;

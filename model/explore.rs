@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use loom::future::block_on;
 
-use crate::protocol::http::BodyDelta;
+use crate::protocol::delta::BodyDelta;
 use crate::protocol::stream::StreamError;
 use crate::routes::{Census, Key, Kind, Limits, OnFull, Route, Routes};
 use crate::sync;

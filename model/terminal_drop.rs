@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use loom::thread;
 
 use crate::explore::{Model, assert_empty, byte, chunk, data, deliver, read_from, routes, stream, terminal};
-use crate::protocol::http::BodyDelta;
+use crate::protocol::delta::BodyDelta;
 use crate::protocol::stream::StreamError;
 use crate::routes::OnFull;
 use crate::sync::Arc;

@@ -5,7 +5,8 @@
 //! | [`json`] | one strict JSON value: no repeated keys, bounded count and nesting |
 //! | [`id`] | JSON-RPC ids, text and integer kept apart |
 //! | [`message`] | the four message shapes and their encoding |
-//! | [`http`] | params, result and delta of `http/request` |
+//! | [`http`] | params and result of `http/request` |
+//! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`framing`] | lines out of bytes in any chunking |
 //! | [`session`] | one connection as the executor sees it |
@@ -13,6 +14,7 @@
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
 
+pub mod delta;
 pub mod error;
 pub mod framing;
 pub mod http;

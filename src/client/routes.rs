@@ -20,8 +20,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
-use crate::protocol::http::BodyDelta;
 use crate::protocol::limits::FRAME_CHARGE_BYTES;
 use crate::protocol::stream::{Disconnect, Overflow, StreamAction, StreamError, StreamEvent, StreamState};
 use crate::sync::{Arc, Mutex};

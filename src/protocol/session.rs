@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use self::outbox::Outbox;
 use self::queue::{Queue, Queued};
+use super::delta::BodyDelta;
 use super::error::{self, ErrorKind, RpcError};
-use super::http::{BodyDelta, REQUEST_METHOD, RequestParams, ResponseHead};
+use super::http::{REQUEST_METHOD, RequestParams, ResponseHead};
 use super::id::Id;
 use super::limits::{ACTIVE_STREAMS, DELTA_BYTES, REPLY_BYTES, REQUEST_ID_BYTES, WAITING_HEADS};
 use super::message::Message;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use exec_http::client::CallError;
+use exec_http::protocol::delta::DeltaFault;
 use exec_http::protocol::error::ErrorKind;
-use exec_http::protocol::http::DeltaFault;
 use exec_http::protocol::length::WrongLength;
 use exec_http::protocol::limits::DELTA_BYTES;
 use exec_http::protocol::stream::StreamError;

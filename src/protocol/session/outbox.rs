@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::protocol::http::BodyDelta;
+use crate::protocol::delta::BodyDelta;
 use crate::protocol::limits::OUTBOUND_BYTES;
 
 /// One queue for replies and deltas, so that their order is the order in which they were made.
