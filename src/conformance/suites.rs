@@ -6,9 +6,12 @@ use super::case::Case;
 use super::case::parse::{ParseError, parse_cases};
 
 /// The files, one area each.
-pub const FILES: [(&str, &str); 6] = [
+pub const FILES: [(&str, &str); 9] = [
     ("close.case", include_str!("suites/close.case")),
     ("envelope.case", include_str!("suites/envelope.case")),
+    ("error.case", include_str!("suites/error.case")),
+    ("handshake.case", include_str!("suites/handshake.case")),
+    ("id.case", include_str!("suites/id.case")),
     ("order.case", include_str!("suites/order.case")),
     ("params.case", include_str!("suites/params.case")),
     ("stream.case", include_str!("suites/stream.case")),
