@@ -1,1 +1,8 @@
 //! The conformance suite.
+
+pub mod clause;
+pub mod declaration;
+pub mod expectation;
+pub mod result;
+pub mod select;
+pub mod verdict;

@@ -1,0 +1,177 @@
+//! The declaration file `exec-http.toml`: what the implementation under test claims.
+//!
+//! ```toml
+//! transports = ["stdio", "ws"]         # default: every transport that the command line offers
+//! revision = "2026-08"                 # default: the newest
+//! capabilities = ["header-env-vars"]   # default: all, except those that initialize shows to be absent
+//! ```
+//!
+//! A case that needs what is not declared is not applicable. What a peer does beyond its declaration is not judged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::result::Transport;
+
+/// Where the declaration is looked for when the command line names none.
+pub const DECLARATION_FILE: &str = "exec-http.toml";
+
+/// The capability that `initialize` announces as `httpHeaderEnvVars`.
+pub const HEADER_ENV_VARS: &str = "header-env-vars";
+
+/// A revision of the specification. A clause marked as an extension belongs to every revision's own set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Revision {
+    /// The first release.
+    #[serde(rename = "2026-04")]
+    First,
+    /// Bounds and `redirectPolicy`.
+    #[serde(rename = "2026-07")]
+    Bounds,
+    /// Header variables, and the extensions of the specification.
+    #[default]
+    #[serde(rename = "2026-08")]
+    HeaderVariables,
+}
+
+impl Revision {
+    /// All revisions, oldest first.
+    pub const ALL: [Self; 3] = [Self::First, Self::Bounds, Self::HeaderVariables];
+
+    /// The name in the specification.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "2026-04",
+            Self::Bounds => "2026-07",
+            Self::HeaderVariables => "2026-08",
+        }
+    }
+
+    /// The revision in which a clause marked `word` begins to hold. Extensions are newer than every published revision, so
+    /// they are judged only where nothing older was asked for.
+    pub fn of_clause(word: &str) -> Option<Self> {
+        if word == "extension" { Some(Self::default()) } else { Self::from_word(word) }
+    }
+
+    /// The revision of that name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|revision| revision.as_str() == word)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the implementation claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    /// `None`: every transport that the command line offers.
+    transports: Option<Vec<Transport>>,
+    /// Clauses of later revisions are not judged.
+    #[serde(default)]
+    pub revision: Revision,
+    /// `None`: all, except those that `initialize` shows to be absent.
+    capabilities: Option<BTreeSet<String>>,
+}
+
+/// Why a declaration file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclarationError {
+    /// Not TOML, or not in the form of this file.
+    Form(String),
+    /// No case needs that capability.
+    UnknownCapability(String),
+}
+
+impl fmt::Display for DeclarationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(error) => write!(f, "not a declaration file: {}", error.trim_end()),
+            Self::UnknownCapability(name) => write!(f, "no case needs a capability {name}"),
+        }
+    }
+}
+
+impl std::error::Error for DeclarationError {}
+
+impl Declaration {
+    /// Reads the text of a file. `known` are the capabilities that cases of the library need.
+    ///
+    /// # Errors
+    ///
+    /// [`DeclarationError`] names what is wrong.
+    pub fn parse(text: &str, known: &BTreeSet<String>) -> Result<Self, DeclarationError> {
+        let declaration: Self = toml::from_str(text).map_err(|error| DeclarationError::Form(error.to_string()))?;
+        if let Some(unknown) = declaration.capabilities.iter().flatten().find(|name| !known.contains(*name)) {
+            return Err(DeclarationError::UnknownCapability(unknown.clone()));
+        }
+        Ok(declaration)
+    }
+
+    /// Whether the implementation claims that transport.
+    pub fn has_transport(&self, transport: Transport) -> bool {
+        self.transports.as_ref().is_none_or(|transports| transports.contains(&transport))
+    }
+
+    /// Whether the implementation claims that capability. `announced` are those that `initialize` showed; they count
+    /// only where the file says nothing, and only for capabilities that `initialize` can show.
+    pub fn has_capability(&self, name: &str, announced: &BTreeSet<String>) -> bool {
+        match &self.capabilities {
+            Some(declared) => declared.contains(name),
+            None => name != HEADER_ENV_VARS || announced.contains(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> BTreeSet<String> {
+        BTreeSet::from([HEADER_ENV_VARS.to_owned(), "resume".to_owned()])
+    }
+
+    #[test]
+    fn without_a_file_everything_counts_that_initialize_does_not_deny() {
+        let declaration = Declaration::default();
+        let announced = BTreeSet::from([HEADER_ENV_VARS.to_owned()]);
+        assert!(declaration.has_transport(Transport::Stdio) && declaration.has_transport(Transport::Ws));
+        assert!(declaration.has_capability("resume", &BTreeSet::new()));
+        assert!(!declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
+        assert!(declaration.has_capability(HEADER_ENV_VARS, &announced));
+        assert_eq!(declaration.revision.as_str(), "2026-08");
+    }
+
+    #[test]
+    fn a_file_says_exactly_what_counts() {
+        let text = "transports = [\"ws\"]\nrevision = \"2026-07\"\ncapabilities = [\"header-env-vars\"]\n";
+        let declaration = Declaration::parse(text, &known()).expect("the file is well formed");
+        assert!(!declaration.has_transport(Transport::Stdio));
+        assert!(declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
+        assert!(!declaration.has_capability("resume", &BTreeSet::new()));
+        assert_eq!(declaration.revision, Revision::Bounds);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused() {
+        let unknown = Declaration::parse("capabilities = [\"flight\"]", &known());
+        assert_eq!(unknown, Err(DeclarationError::UnknownCapability("flight".into())));
+        for text in ["capability = []", "transports = [\"tcp\"]", "revision = \"2025-01\"", "["] {
+            assert!(matches!(Declaration::parse(text, &known()), Err(DeclarationError::Form(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn revisions_are_ordered_by_age() {
+        assert!(Revision::ALL.is_sorted());
+        assert_eq!(Revision::of_clause("extension"), Some(Revision::HeaderVariables));
+        assert_eq!(Revision::of_clause("2026-04"), Some(Revision::First));
+        assert_eq!(Revision::of_clause("1999-01"), None);
+    }
+}
