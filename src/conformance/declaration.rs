@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! transports = ["stdio", "ws"]         # default: every transport that the command line offers
-//! revision = "2026-08"                 # default: the newest
+//! revision = "2026-08"                 # default: "extension", everything
 //! capabilities = ["header-env-vars"]   # default: all, except those that initialize shows to be absent
 //! ```
 //!
@@ -21,7 +21,7 @@ pub const DECLARATION_FILE: &str = "exec-http.toml";
 /// The capability that `initialize` announces as `httpHeaderEnvVars`.
 pub const HEADER_ENV_VARS: &str = "header-env-vars";
 
-/// A revision of the specification. A clause marked as an extension belongs to every revision's own set.
+/// A revision of the specification; a clause holds from its revision on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub enum Revision {
     /// The first release.
@@ -30,15 +30,18 @@ pub enum Revision {
     /// Bounds and `redirectPolicy`.
     #[serde(rename = "2026-07")]
     Bounds,
-    /// Header variables, and the extensions of the specification.
-    #[default]
+    /// Header variables.
     #[serde(rename = "2026-08")]
     HeaderVariables,
+    /// The extensions of the specification.
+    #[default]
+    #[serde(rename = "extension")]
+    Extension,
 }
 
 impl Revision {
     /// All revisions, oldest first.
-    pub const ALL: [Self; 3] = [Self::First, Self::Bounds, Self::HeaderVariables];
+    pub const ALL: [Self; 4] = [Self::First, Self::Bounds, Self::HeaderVariables, Self::Extension];
 
     /// The name in the specification.
     pub const fn as_str(self) -> &'static str {
@@ -46,13 +49,8 @@ impl Revision {
             Self::First => "2026-04",
             Self::Bounds => "2026-07",
             Self::HeaderVariables => "2026-08",
+            Self::Extension => "extension",
         }
-    }
-
-    /// The revision in which a clause marked `word` begins to hold. Extensions are newer than every published revision, so
-    /// they are judged only where nothing older was asked for.
-    pub fn of_clause(word: &str) -> Option<Self> {
-        if word == "extension" { Some(Self::default()) } else { Self::from_word(word) }
     }
 
     /// The revision of that name.
@@ -141,11 +139,11 @@ mod tests {
     fn without_a_file_everything_counts_that_initialize_does_not_deny() {
         let declaration = Declaration::default();
         let announced = BTreeSet::from([HEADER_ENV_VARS.to_owned()]);
-        assert!(declaration.has_transport(Transport::Stdio) && declaration.has_transport(Transport::Ws));
+        assert!(declaration.has_transport(Transport::Stdio) && declaration.has_transport(Transport::Websocket));
         assert!(declaration.has_capability("resume", &BTreeSet::new()));
         assert!(!declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
         assert!(declaration.has_capability(HEADER_ENV_VARS, &announced));
-        assert_eq!(declaration.revision.as_str(), "2026-08");
+        assert_eq!(declaration.revision, Revision::Extension);
     }
 
     #[test]
@@ -170,8 +168,7 @@ mod tests {
     #[test]
     fn revisions_are_ordered_by_age() {
         assert!(Revision::ALL.is_sorted());
-        assert_eq!(Revision::of_clause("extension"), Some(Revision::HeaderVariables));
-        assert_eq!(Revision::of_clause("2026-04"), Some(Revision::First));
-        assert_eq!(Revision::of_clause("1999-01"), None);
+        assert_eq!(Revision::from_word("2026-04"), Some(Revision::First));
+        assert_eq!(Revision::from_word("1999-01"), None);
     }
 }

@@ -267,8 +267,8 @@ mod tests {
 
     fn cases() -> BTreeMap<String, Vec<Transport>> {
         BTreeMap::from([
-            ("stream/a".to_owned(), vec![Transport::Stdio, Transport::Ws]),
-            ("stream/ws-only".to_owned(), vec![Transport::Ws]),
+            ("stream/a".to_owned(), vec![Transport::Stdio, Transport::Websocket]),
+            ("stream/ws-only".to_owned(), vec![Transport::Websocket]),
         ])
     }
 
@@ -280,7 +280,7 @@ mod tests {
         CaseResult {
             finding: Some(Finding { clause: Some(clause.to_owned()), expected: "x".into(), came: "y".into() }),
             duration: Duration::from_millis(1),
-            ..CaseResult::not_started("stream/a", Transport::Ws, verdict, "")
+            ..CaseResult::not_started("stream/a", Transport::Websocket, verdict, "")
         }
     }
 
@@ -348,11 +348,11 @@ mod tests {
         let on_ws = "[[expect]]\ncase = \"stream/a\"\ntransport = \"ws\"\nexpect = \"fail\"\nreason = \"r\"\n";
         let expectations = parse(on_ws).expect("the entry is well formed");
         let refused = Err(ExpectationError::NotApplicable("stream/a on ws".into()));
-        assert_eq!(expectations.check(&[Transport::Stdio, Transport::Ws], |_, on| on == Transport::Stdio), refused);
+        assert_eq!(expectations.check(&[Transport::Stdio, Transport::Websocket], |_, on| on == Transport::Stdio), refused);
         assert_eq!(expectations.check(&[Transport::Stdio], |_, _| false), Ok(()));
         let anywhere = parse("[[expect]]\ncase = \"stream/a\"\nexpect = \"fail\"\nreason = \"r\"\n");
         let anywhere = anywhere.expect("the entry is well formed");
-        assert_eq!(anywhere.check(&[Transport::Stdio, Transport::Ws], |_, on| on == Transport::Stdio), Ok(()));
+        assert_eq!(anywhere.check(&[Transport::Stdio, Transport::Websocket], |_, on| on == Transport::Stdio), Ok(()));
         assert!(anywhere.check(&[Transport::Stdio], |_, _| false).is_err());
     }
 

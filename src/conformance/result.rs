@@ -14,7 +14,8 @@ pub enum Transport {
     /// Lines on standard input and output.
     Stdio,
     /// Messages of a websocket.
-    Ws,
+    #[serde(rename = "ws")]
+    Websocket,
 }
 
 impl Transport {
@@ -22,7 +23,7 @@ impl Transport {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stdio => "stdio",
-            Self::Ws => "ws",
+            Self::Websocket => "ws",
         }
     }
 }
