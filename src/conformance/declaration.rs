@@ -13,7 +13,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::result::Transport;
+use super::case::{Revision, Transport};
+
 
 /// Where the declaration is looked for when the command line names none.
 pub const DECLARATION_FILE: &str = "exec-http.toml";
@@ -21,59 +22,14 @@ pub const DECLARATION_FILE: &str = "exec-http.toml";
 /// The capability that `initialize` announces as `httpHeaderEnvVars`.
 pub const HEADER_ENV_VARS: &str = "header-env-vars";
 
-/// A revision of the specification; a clause holds from its revision on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub enum Revision {
-    /// The first release.
-    #[serde(rename = "2026-04")]
-    First,
-    /// Bounds and `redirectPolicy`.
-    #[serde(rename = "2026-07")]
-    Bounds,
-    /// Header variables.
-    #[serde(rename = "2026-08")]
-    HeaderVariables,
-    /// The extensions of the specification.
-    #[default]
-    #[serde(rename = "extension")]
-    Extension,
-}
-
-impl Revision {
-    /// All revisions, oldest first.
-    pub const ALL: [Self; 4] = [Self::First, Self::Bounds, Self::HeaderVariables, Self::Extension];
-
-    /// The name in the specification.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "2026-04",
-            Self::Bounds => "2026-07",
-            Self::HeaderVariables => "2026-08",
-            Self::Extension => "extension",
-        }
-    }
-
-    /// The revision of that name.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|revision| revision.as_str() == word)
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What the implementation claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Declaration {
     /// `None`: every transport that the command line offers.
     transports: Option<Vec<Transport>>,
-    /// Clauses of later revisions are not judged.
-    #[serde(default)]
-    pub revision: Revision,
+    /// `None`: the newest.
+    revision: Option<Revision>,
     /// `None`: all, except those that `initialize` shows to be absent.
     capabilities: Option<BTreeSet<String>>,
 }
@@ -112,6 +68,18 @@ impl Declaration {
         Ok(declaration)
     }
 
+    /// The revision that the implementation claims; cases of later ones are not applicable.
+    pub fn revision(&self) -> Revision {
+        self.revision.unwrap_or(Revision::Extension)
+    }
+
+    /// The same declaration for another revision.
+    #[must_use]
+    pub fn with_revision(mut self, revision: Revision) -> Self {
+        self.revision = Some(revision);
+        self
+    }
+
     /// Whether the implementation claims that transport.
     pub fn has_transport(&self, transport: Transport) -> bool {
         self.transports.as_ref().is_none_or(|transports| transports.contains(&transport))
@@ -143,7 +111,7 @@ mod tests {
         assert!(declaration.has_capability("resume", &BTreeSet::new()));
         assert!(!declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
         assert!(declaration.has_capability(HEADER_ENV_VARS, &announced));
-        assert_eq!(declaration.revision, Revision::Extension);
+        assert_eq!(declaration.revision(), Revision::Extension);
     }
 
     #[test]
@@ -153,7 +121,8 @@ mod tests {
         assert!(!declaration.has_transport(Transport::Stdio));
         assert!(declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
         assert!(!declaration.has_capability("resume", &BTreeSet::new()));
-        assert_eq!(declaration.revision, Revision::Bounds);
+        assert_eq!(declaration.revision(), Revision::July2026);
+        assert_eq!(declaration.with_revision(Revision::April2026).revision(), Revision::April2026);
     }
 
     #[test]
@@ -163,12 +132,5 @@ mod tests {
         for text in ["capability = []", "transports = [\"tcp\"]", "revision = \"2025-01\"", "["] {
             assert!(matches!(Declaration::parse(text, &known()), Err(DeclarationError::Form(_))), "{text}");
         }
-    }
-
-    #[test]
-    fn revisions_are_ordered_by_age() {
-        assert!(Revision::ALL.is_sorted());
-        assert_eq!(Revision::from_word("2026-04"), Some(Revision::First));
-        assert_eq!(Revision::from_word("1999-01"), None);
     }
 }

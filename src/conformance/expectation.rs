@@ -20,7 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use super::result::{CaseResult, Finding, Transport};
+use super::case::Transport;
+use super::result::{CaseResult, Finding};
 use super::verdict::{FailKind, Verdict};
 
 /// All entries that count on this platform.

@@ -1,38 +1,9 @@
 //! The result of one case on one transport, as reports and expectations see it.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::case::Transport;
 use super::verdict::Verdict;
-
-/// How frames travel between the suite and the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transport {
-    /// Lines on standard input and output.
-    Stdio,
-    /// Messages of a websocket.
-    #[serde(rename = "ws")]
-    Websocket,
-}
-
-impl Transport {
-    /// The word of reports, files and the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdio => "stdio",
-            Self::Websocket => "ws",
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What was wrong, or why there is nothing to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
