@@ -21,8 +21,9 @@ use serde::Deserialize;
 use toml::value::Datetime;
 
 use super::case::Transport;
-use super::result::{CaseResult, Finding};
-use super::verdict::{FailKind, Verdict};
+use super::judge::FailKind;
+use super::result::{CaseResult, Reason};
+use super::verdict::Verdict;
 
 /// All entries that count on this platform.
 #[derive(Clone, Debug, Default)]
@@ -171,14 +172,15 @@ impl Expectations {
                 } else {
                     let was = result.verdict;
                     result.verdict = Verdict::XfailChanged;
-                    let finding = result.finding.get_or_insert_default();
-                    finding.came = format!("{was}: {} (expected: {})", finding.came, entry.outcome());
+                    let reason = result.reason.get_or_insert_default();
+                    reason.came = format!("{was}: {} (expected: {})", reason.came, entry.outcome());
                 }
             }
             Verdict::Pass => {
                 result.verdict = Verdict::Xpass;
                 let came = format!("passed, although expected to go wrong: {}", entry.reason);
-                result.finding = Some(Finding { expected: entry.outcome(), came, clause: entry.clause.clone() });
+                result.reason =
+                    Some(Reason { clause: entry.clause.clone(), place: None, expected: entry.outcome(), came });
             }
             Verdict::NotApplicable
             | Verdict::Error
@@ -204,7 +206,7 @@ impl Expectation {
             Verdict::Timeout => self.expect == Class::Timeout,
             _ => false,
         };
-        let broken = result.finding.as_ref().and_then(|finding| finding.clause.as_ref());
+        let broken = result.reason.as_ref().and_then(|reason| reason.clause.as_ref());
         class && (self.clause.is_none() || self.clause.as_ref() == broken)
     }
 
@@ -260,8 +262,6 @@ fn civil(days: u64) -> Day {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const TODAY: Day = (2026, 7, 1);
@@ -278,11 +278,7 @@ mod tests {
     }
 
     fn result(verdict: Verdict, clause: &str) -> CaseResult {
-        CaseResult {
-            finding: Some(Finding { clause: Some(clause.to_owned()), expected: "x".into(), came: "y".into() }),
-            duration: Duration::from_millis(1),
-            ..CaseResult::not_started("stream/a", Transport::Websocket, verdict, "")
-        }
+        CaseResult::without_run("stream/a", Transport::Websocket, verdict, Reason::broken(clause, "x", "y"))
     }
 
     #[track_caller]

@@ -1,6 +1,7 @@
 //! The implementation under test: a command that is started, or an address that is attached to.
 
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -11,7 +12,10 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::case::Transport;
+use super::driver::PeerHandle;
 use super::process::{CommandLine, Process, StartError};
+use super::wire::Wire;
+use crate::sync::{Arc, Mutex};
 
 /// How long a peer may take from its start to a completed handshake.
 pub const START: Duration = Duration::from_secs(15);
@@ -131,27 +135,27 @@ impl Target {
         transport: Transport,
         env: &[(String, String)],
         limit: Duration,
-    ) -> Result<Launched, LaunchError> {
+    ) -> Result<Peer, LaunchError> {
         let command = match self {
-            Self::Attach(url) => return Ok(Launched { process: None, endpoint: Endpoint::Url(url.clone(), None) }),
+            Self::Attach(url) => return Ok(Peer { process: None, endpoint: Endpoint::Url(url.clone(), None) }),
             Self::Command(command) => command,
         };
         let port = if command.has("{addr}") || command.has("{port}") { Some(free_port()?) } else { None };
-        let (mut process, stdin, stdout) =
+        let (process, stdin, stdout) =
             Process::start(&command.filled(transport, port), env).map_err(LaunchError::Start)?;
         let endpoint = match (transport, port) {
-            (Transport::Stdio, _) => Endpoint::Stdio(stdin, stdout),
+            (Transport::Stdio, _) => Endpoint::Stdio(Arc::new(Mutex::new(Some((stdin, stdout))))),
             (Transport::Websocket, Some(port)) => {
                 tokio::spawn(drain(stdout));
-                Endpoint::Url(format!("ws://127.0.0.1:{port}"), Some(stdin))
+                Endpoint::Url(format!("ws://127.0.0.1:{port}"), Some(Arc::new(stdin)))
             }
             (Transport::Websocket, None) => match timeout(limit, announced_url(stdout)).await {
-                Ok(Some(url)) => Endpoint::Url(url, Some(stdin)),
+                Ok(Some(url)) => Endpoint::Url(url, Some(Arc::new(stdin))),
                 Ok(None) => return Err(LaunchError::Ended(timeout(limit, process.wait()).await.ok().flatten())),
                 Err(_) => return Err(LaunchError::NoUrl(limit)),
             },
         };
-        Ok(Launched { process: Some(process), endpoint })
+        Ok(Peer { process: Some(Arc::new(process)), endpoint })
     }
 }
 
@@ -179,22 +183,65 @@ impl CommandLine {
     }
 }
 
-/// A peer that was started or is attached to.
-#[derive(Debug)]
-pub struct Launched {
+/// A peer that was started or is attached to. Clones share its process, which is killed with the last of them.
+#[derive(Clone, Debug)]
+pub struct Peer {
     /// `None` when attached.
-    pub process: Option<Process>,
+    process: Option<Arc<Process>>,
     /// Where it is reached.
-    pub endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 /// Where a peer is reached.
-#[derive(Debug)]
-pub enum Endpoint {
-    /// Its standard input and output.
-    Stdio(ChildStdin, ChildStdout),
+#[derive(Clone, Debug)]
+enum Endpoint {
+    /// Its standard input and output, until they are used.
+    Stdio(Arc<Mutex<Option<(ChildStdin, ChildStdout)>>>),
     /// The URL of its websocket, and the standard input of a started peer, which stays open as long as the peer is used.
-    Url(String, Option<ChildStdin>),
+    Url(String, Option<Arc<ChildStdin>>),
+}
+
+impl Peer {
+    /// The process; `None` when attached.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_deref()
+    }
+}
+
+impl PeerHandle for Peer {
+    async fn connect(&mut self) -> io::Result<Wire> {
+        match &self.endpoint {
+            Endpoint::Url(url, _) => Wire::websocket(url).await,
+            Endpoint::Stdio(pipes) => {
+                let (stdin, stdout) = pipes.lock().take().ok_or(io::ErrorKind::AddrInUse)?;
+                Ok(Wire::stdio(stdin, stdout))
+            }
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match self.endpoint {
+            Endpoint::Stdio(_) => Transport::Stdio,
+            Endpoint::Url(..) => Transport::Websocket,
+        }
+    }
+
+    fn authority(&self) -> Option<String> {
+        let Endpoint::Url(url, _) = &self.endpoint else { return None };
+        let url = Url::parse(url).ok()?;
+        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.process().map(Process::id)
+    }
+
+    async fn exited(&mut self) -> Option<i32> {
+        match &self.process {
+            Some(process) => process.wait().await.and_then(|status| status.code()),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Why a peer cannot be reached.
@@ -207,7 +254,7 @@ pub enum LaunchError {
     /// It did not name a URL in that time.
     NoUrl(Duration),
     /// No free port on the loopback address.
-    NoPort(std::io::Error),
+    NoPort(io::Error),
 }
 
 impl fmt::Display for LaunchError {
@@ -313,8 +360,9 @@ mod tests {
     #[tokio::test]
     async fn a_listening_peer_names_its_url_in_any_line() {
         let peer = command("/bin/sh -c 'echo starting; echo \"listening on ws://127.0.0.1:4321/x.\"; exec sleep 60'");
-        let launched = peer.launch(Transport::Websocket, &[], START).await.expect("the shell prints a URL");
-        assert!(matches!(launched.endpoint, Endpoint::Url(url, Some(_)) if url == "ws://127.0.0.1:4321/x"));
+        let peer = peer.launch(Transport::Websocket, &[], START).await.expect("the shell prints a URL");
+        assert_eq!(peer.authority().as_deref(), Some("127.0.0.1:4321"));
+        assert!(matches!(peer.endpoint, Endpoint::Url(url, Some(_)) if url == "ws://127.0.0.1:4321/x"));
     }
 
     #[tokio::test]

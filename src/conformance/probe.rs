@@ -2,27 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::case::{Form, Transport};
 use super::declaration::HEADER_ENV_VARS;
-use super::launcher::{LaunchError, ended};
-use super::process::Process;
-use super::result::Finding;
-use super::verdict::FailKind;
+use super::driver::PeerHandle as _;
+use super::judge::FailKind;
+use super::launcher::{LaunchError, Peer, ended};
+use super::result::Reason;
+use super::wire::{Incoming, Wire};
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
-use crate::transport::{Connection, TransportError, lines, websocket};
 
 /// Round trips that are measured.
 const ROUND_TRIPS: i64 = 20;
 
 /// How long one of them may take before measuring is given up.
 const ROUND_TRIP_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the end of a connection waits for the exit status that belongs to it.
+const STATUS_LIMIT: Duration = Duration::from_secs(1);
 
 /// The pauses between two attempts to connect grow from this...
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -48,14 +52,14 @@ pub enum Unready {
     /// Nothing came that could be judged: the cases have not been run.
     Cause(String),
     /// The peer broke a clause at once.
-    Violation(FailKind, Finding),
+    Violation(FailKind, Reason),
 }
 
 impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cause(cause) => f.write_str(cause),
-            Self::Violation(_, finding) => f.write_str(&finding.came),
+            Self::Violation(_, reason) => f.write_str(&reason.came),
         }
     }
 }
@@ -66,49 +70,34 @@ impl From<LaunchError> for Unready {
     }
 }
 
-/// Looks at a stdio peer that has just been started; that uses its only session up.
+/// Looks at a peer. On stdio that uses its only session up; on a websocket it uses a connection of its own.
 ///
 /// # Errors
 ///
-/// [`Unready`] after `limit` at the latest, or as soon as the cause is known.
-pub async fn probe_stdio(
-    process: &mut Process,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    limit: Duration,
-) -> Result<Ready, Unready> {
-    let (connection, deadline) = (lines::connection(stdout, stdin), Instant::now() + limit);
-    Session { connection, process: Some(process), stdio: true, deadline, limit }.handshake().await
-}
-
-/// Looks at a listening peer over a connection of its own. `process` is the peer's, unless it is attached to.
-///
-/// # Errors
-///
-/// As [`probe_stdio`]. Until `limit`, an address where nobody listens yet is tried again.
-pub async fn probe_url(url: &str, mut process: Option<&mut Process>, limit: Duration) -> Result<Ready, Unready> {
+/// [`Unready`] after `limit` at the latest, or as soon as the cause is known. Until then an address where nobody listens
+/// yet is tried again.
+pub async fn probe(peer: &mut Peer, limit: Duration) -> Result<Ready, Unready> {
     let deadline = Instant::now() + limit;
-    let connection = connect(url, process.as_deref_mut(), deadline, limit).await?;
-    Session { connection, process, stdio: false, deadline, limit }.handshake().await
+    let wire = connect(peer, deadline, limit).await?;
+    Session { wire, peer, deadline, limit }.handshake().await
 }
 
 /// Connects as soon as somebody listens.
-async fn connect(
-    url: &str,
-    mut process: Option<&mut Process>,
-    deadline: Instant,
-    limit: Duration,
-) -> Result<Connection, Unready> {
+async fn connect(peer: &mut Peer, deadline: Instant, limit: Duration) -> Result<Wire, Unready> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match timeout_at(deadline, websocket::connect(url)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error @ TransportError::Refused(_))) => return Err(Unready::Cause(error.to_string())),
+        let error = match timeout_at(deadline, peer.connect()).await {
+            Ok(Ok(wire)) => return Ok(wire),
+            // Whoever listens there is no executor.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(Unready::Cause(format!("no websocket: {error}")));
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "nobody answered".to_owned(),
         };
-        if let Some(status) = process.as_mut().and_then(|process| process.ended()) {
-            return Err(Unready::Cause(format!("the peer {} before it accepted a connection", ended(Some(status)))));
+        if let Some(process) = peer.process().filter(|process| process.has_ended()) {
+            let status = process.wait().await;
+            return Err(Unready::Cause(format!("the peer {} before it accepted a connection", ended(status))));
         }
         if Instant::now() + pause >= deadline {
             return Err(Unready::Cause(format!("no connection within {limit:?}: {error}")));
@@ -120,11 +109,8 @@ async fn connect(
 
 /// A connection on which nothing has been said yet.
 struct Session<'a> {
-    connection: Connection,
-    /// `None` when attached.
-    process: Option<&'a mut Process>,
-    /// Frames are lines of standard output.
-    stdio: bool,
+    wire: Wire,
+    peer: &'a Peer,
     deadline: Instant,
     /// What `deadline` was made of, for messages.
     limit: Duration,
@@ -149,7 +135,6 @@ impl Session<'_> {
             announced.insert(HEADER_ENV_VARS.to_owned());
         }
         let round_trip = self.slowest_round_trip().await?;
-        self.connection.writer.close().await;
         Ok(Ready { announced, round_trip })
     }
 
@@ -187,7 +172,7 @@ impl Session<'_> {
             let frame = self.receive(method).await?;
             let message = match Message::decode(&frame) {
                 Ok(message) => message,
-                Err(_) if self.stdio && frame.trim_ascii().is_empty() => continue,
+                Err(_) if self.is_stdio() && frame.trim_ascii().is_empty() => continue,
                 Err(error) => return Err(self.pollution(&frame, &error.to_string())),
             };
             match &message {
@@ -202,44 +187,56 @@ impl Session<'_> {
         }
     }
 
+    fn is_stdio(&self) -> bool {
+        self.peer.transport() == Transport::Stdio
+    }
+
     async fn send(&mut self, message: &Message) -> Result<(), Unready> {
+        let writes = self.wire.sender.encode(&message.encode(), Form::Frame).concat();
         // A peer that has gone is noticed by reading, which also tells how it ended.
-        match timeout_at(self.deadline, self.connection.writer.send(vec![Bytes::from(message.encode())])).await {
+        match timeout_at(self.deadline, self.wire.sender.write(&writes)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Unready::Cause(format!("the peer read nothing within {:?}", self.limit))),
         }
     }
 
     async fn receive(&mut self, method: &str) -> Result<Bytes, Unready> {
-        match timeout_at(self.deadline, self.connection.reader.next()).await {
-            Ok(Ok(Some(frame))) => Ok(frame),
-            Ok(Ok(None) | Err(_)) => {
-                let status = match &mut self.process {
-                    Some(process) => timeout_at(self.deadline, process.wait()).await.ok().flatten(),
-                    None => None,
-                };
-                let end = if status.is_some() { ended(status) } else { "closed the connection".to_owned() };
-                Err(Unready::Cause(format!("the peer {end} before answering {method}")))
-            }
-            Err(_) => Err(Unready::Cause(format!("no answer to {method} within {:?}", self.limit))),
+        loop {
+            return match timeout_at(self.deadline, self.wire.receiver.next()).await {
+                Ok(Incoming::Message { bytes, .. }) => Ok(bytes),
+                Ok(Incoming::Ping(_) | Incoming::Pong(_)) => continue,
+                Ok(Incoming::Garbage(reason)) => {
+                    let reason = Reason::broken("ENVELOPE-1", "frames of the transport", reason);
+                    Err(Unready::Violation(FailKind::Malformed, reason))
+                }
+                Ok(Incoming::Close(_) | Incoming::End(_)) => {
+                    let status = match self.peer.process() {
+                        Some(process) => timeout(STATUS_LIMIT, process.wait()).await.ok().flatten(),
+                        None => None,
+                    };
+                    let end = if status.is_some() { ended(status) } else { "closed the connection".to_owned() };
+                    Err(Unready::Cause(format!("the peer {end} before answering {method}")))
+                }
+                Err(_) => Err(Unready::Cause(format!("no answer to {method} within {:?}", self.limit))),
+            };
         }
     }
 
     fn pollution(&self, frame: &[u8], why: &str) -> Unready {
         let is_json = serde_json::from_slice::<Value>(frame).is_ok();
-        let (kind, clause, expected) = if self.stdio && !is_json {
+        let (kind, clause, expected) = if self.is_stdio() && !is_json {
             (FailKind::StdoutPollution, "TRANSPORT-7", "nothing but messages on standard output; logs go to standard error")
         } else {
             (FailKind::Malformed, "ENVELOPE-1", "frames that are messages")
         };
         let came = format!("a frame that is no message ({why}): {}", excerpt(frame));
-        Unready::Violation(kind, Finding { clause: Some(clause.to_owned()), expected: expected.to_owned(), came })
+        Unready::Violation(kind, Reason::broken(clause, expected, came))
     }
 }
 
 fn no_session(came: String) -> Unready {
-    let expected = "a result with a non-empty string sessionId".to_owned();
-    Unready::Violation(FailKind::Assertion, Finding { clause: Some("HANDSHAKE-2".to_owned()), expected, came })
+    let reason = Reason::broken("HANDSHAKE-2", "a result with a non-empty string sessionId", came);
+    Unready::Violation(FailKind::Assertion, reason)
 }
 
 /// The beginning of a frame that nobody could read.
@@ -251,18 +248,14 @@ fn excerpt(frame: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::Transport;
-    use super::super::launcher::{Endpoint, Target};
+    use super::super::launcher::Target;
     use super::super::process::CommandLine;
     use super::*;
 
     async fn look(command: &str, limit: Duration) -> Result<Ready, Unready> {
         let argv = Target::split(command).expect("the quotes are balanced");
         let target = Target::Command(CommandLine { argv, env: Vec::new(), cwd: None });
-        let launched = target.launch(Transport::Stdio, &[], limit).await?;
-        let mut process = launched.process.expect("a command has a process");
-        let Endpoint::Stdio(stdin, stdout) = launched.endpoint else { panic!("stdio was asked for") };
-        probe_stdio(&mut process, stdin, stdout, limit).await
+        probe(&mut target.launch(Transport::Stdio, &[], limit).await?, limit).await
     }
 
     #[track_caller]
@@ -276,7 +269,7 @@ mod tests {
     #[track_caller]
     fn violation(result: Result<Ready, Unready>) -> (FailKind, String) {
         match result {
-            Err(Unready::Violation(kind, finding)) => (kind, finding.clause.unwrap_or_default()),
+            Err(Unready::Violation(kind, reason)) => (kind, reason.clause.unwrap_or_default()),
             other => panic!("no violation: {other:?}"),
         }
     }
@@ -310,7 +303,9 @@ mod tests {
         let limit = Duration::from_millis(50);
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let url = format!("ws://{}", port.expect("there is a loopback address"));
-        let text = cause(probe_url(&url, None, limit).await);
+        let target = Target::attach(&url, false).expect("the address is a loopback one");
+        let mut peer = target.launch(Transport::Websocket, &[], limit).await.expect("nothing is started");
+        let text = cause(probe(&mut peer, limit).await);
         assert!(text.starts_with("no connection within 50ms: ") && text.contains("refused"), "{text}");
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -62,16 +63,14 @@ impl std::error::Error for StartError {}
 /// A started process. Dropping it kills its whole group.
 #[derive(Debug)]
 pub struct Process {
-    /// The leader of the group.
-    child: Child,
     /// The group, which has the id of its leader.
     group: Pid,
+    /// Set to the status of the leader when it ends; the status is `None` when it cannot be read.
+    exit: watch::Receiver<Option<Option<ExitStatus>>>,
     /// What it wrote to standard error.
     stderr: Stderr,
     /// Ends with standard error.
-    stderr_reader: JoinHandle<()>,
-    /// True once nobody of the group is left, so that its id may belong to somebody else.
-    gone: bool,
+    stderr_reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The end of one process.
@@ -90,7 +89,10 @@ impl Process {
     /// # Errors
     ///
     /// [`StartError`] says why it does not start.
-    pub fn start(command: &CommandLine, env: &[(String, String)]) -> Result<(Self, ChildStdin, ChildStdout), StartError> {
+    pub fn start(
+        command: &CommandLine,
+        env: &[(String, String)],
+    ) -> Result<(Self, ChildStdin, ChildStdout), StartError> {
         let program = &command.argv[0];
         let mut builder = Command::new(program);
         builder.args(&command.argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -114,40 +116,37 @@ impl Process {
         let (stdin, stdout) = (child.stdin.take().expect(piped), child.stdout.take().expect(piped));
         let stderr = Stderr::default();
         let stderr_reader = tokio::spawn(stderr.clone().read_from(child.stderr.take().expect(piped)));
-        Ok((Self { child, group: Pid::from_raw(id), stderr, stderr_reader, gone: false }, stdin, stdout))
+        let (exited, exit) = watch::channel(None);
+        tokio::spawn(async move { exited.send_replace(Some(child.wait().await.ok())) });
+        let stderr_reader = Mutex::new(Some(stderr_reader));
+        Ok((Self { group: Pid::from_raw(id), exit, stderr, stderr_reader }, stdin, stdout))
     }
 
     /// The process id, which is also the id of the group.
-    pub fn id(&self) -> i32 {
-        self.group.as_raw()
+    pub fn id(&self) -> u32 {
+        self.group.as_raw().unsigned_abs()
     }
 
     /// What it wrote to standard error; stays readable after the end.
-    pub fn stderr(&self) -> Stderr {
-        self.stderr.clone()
+    pub fn stderr(&self) -> &Stderr {
+        &self.stderr
     }
 
-    /// The exit status, if the process has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+    /// Whether the process has ended; others of its group may live on.
+    pub fn has_ended(&self) -> bool {
+        self.exit.borrow().is_some()
     }
 
     /// Waits for the end of the process. Cancel safe.
-    pub async fn wait(&mut self) -> Option<ExitStatus> {
-        self.child.wait().await.ok()
-    }
-
-    /// Sends a signal to the whole group; without effect once it is gone.
-    pub fn signal(&self, signal: Signal) {
-        if !self.gone {
-            // The only possible error is that nobody is left, which is what every caller is after.
-            let _ = killpg(self.group, signal);
-        }
+    pub async fn wait(&self) -> Option<ExitStatus> {
+        let mut exit = self.exit.clone();
+        // The sender is dropped without a status only when the runtime shuts down.
+        exit.wait_for(Option::is_some).await.ok().and_then(|status| status.flatten())
     }
 
     /// Ends the process: `grace` for ending by itself (its standard input or its connections are closed already), then
     /// SIGTERM and [`EXIT_GRACE`], then SIGKILL.
-    pub async fn end(mut self, grace: Duration) -> Ended {
+    pub async fn end(&self, grace: Duration) -> Ended {
         let mut left = !self.is_gone_within(grace).await;
         if left {
             self.signal(Signal::SIGTERM);
@@ -157,16 +156,24 @@ impl Process {
             self.signal(Signal::SIGKILL);
         }
         let status = timeout(EXIT_GRACE, self.wait()).await.ok().flatten();
-        self.gone = true;
-        // Somebody outside the group may hold the other end open.
-        let _ = timeout(EXIT_GRACE, &mut self.stderr_reader).await;
+        let reader = self.stderr_reader.lock().take();
+        if let Some(reader) = reader {
+            // Somebody outside the group may hold the other end open.
+            let _ = timeout(EXIT_GRACE, reader).await;
+        }
         Ended { status, leaked: left }
     }
 
+    /// Signals the whole group.
+    fn signal(&self, signal: Signal) {
+        // The only possible error is that nobody is left, which is what every caller is after.
+        let _ = killpg(self.group, signal);
+    }
+
     /// Whether nobody of the group is left before the time is over.
-    async fn is_gone_within(&mut self, limit: Duration) -> bool {
+    async fn is_gone_within(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        if timeout_at(deadline, self.child.wait()).await.is_err() {
+        if timeout_at(deadline, self.wait()).await.is_err() {
             return false;
         }
         while group_is_alive(self.group) {
@@ -175,15 +182,18 @@ impl Process {
             }
             sleep(SURVIVOR_POLL).await;
         }
-        self.gone = true;
         true
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-        self.stderr_reader.abort();
+        if group_is_alive(self.group) {
+            self.signal(Signal::SIGKILL);
+        }
+        if let Some(reader) = self.stderr_reader.lock().take() {
+            reader.abort();
+        }
     }
 }
 
@@ -274,7 +284,7 @@ mod tests {
     async fn a_process_that_ends_by_itself_leaves_its_status_and_its_stderr() {
         let (process, stdin, _stdout) = Process::start(&shell("cat; echo $WORD >&2; exit 3"), &[("WORD".into(), "bye".into())])
             .expect("a shell can be started");
-        let stderr = process.stderr();
+        let stderr = process.stderr().clone();
         drop(stdin);
         let ended = process.end(EXIT_GRACE).await;
         assert_eq!(ended.status.and_then(|status| status.code()), Some(3));

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use super::judge::FailKind;
 
 /// The class of one case on one transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Every assertion was evaluated and held, and the peer was seen to do something.
     Pass,
@@ -29,45 +29,6 @@ pub enum Verdict {
     XfailChanged,
     /// Expected to go wrong, and passed.
     Xpass,
-}
-
-/// In which way a case failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailKind {
-    /// A clause was broken.
-    Assertion,
-    /// The peer sent a frame that is no message.
-    Malformed,
-    /// The peer's process ended on its own.
-    Crash,
-    /// A process of the peer outlived its connection and the grace.
-    Leak,
-    /// The peer wrote something other than messages to standard output.
-    StdoutPollution,
-}
-
-impl FailKind {
-    /// All kinds, in the order of their words.
-    pub const ALL: [Self; 5] =
-        [Self::Assertion, Self::Malformed, Self::Crash, Self::Leak, Self::StdoutPollution];
-
-    /// The word of reports and of expectation files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Assertion => "assertion",
-            Self::Malformed => "malformed",
-            Self::Crash => "crash",
-            Self::Leak => "leak",
-            Self::StdoutPollution => "stdout-pollution",
-        }
-    }
-}
-
-impl fmt::Display for FailKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// What a class means for the run. Only [`Bearing::Good`] and [`Bearing::Neutral`] can leave a run green.
@@ -262,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_violation_outweighs_an_incomplete_run() {
-        for kind in FailKind::ALL {
+        for kind in [FailKind::Assertion, FailKind::Crash, FailKind::Leak] {
             check(&[Verdict::Pass, Verdict::Fail(kind), Verdict::NotRun], 1, (1, 1, 1));
         }
         check(&[Verdict::Pass, Verdict::Timeout, Verdict::Error], 1, (1, 2, 0));

@@ -1,0 +1,75 @@
+//! The cases that are built in.
+
+use std::sync::LazyLock;
+
+use super::case::Case;
+use super::case::parse::{ParseError, parse_cases};
+
+/// The files, one area each.
+pub const FILES: [(&str, &str); 6] = [
+    ("close.case", include_str!("suites/close.case")),
+    ("envelope.case", include_str!("suites/envelope.case")),
+    ("order.case", include_str!("suites/order.case")),
+    ("params.case", include_str!("suites/params.case")),
+    ("stream.case", include_str!("suites/stream.case")),
+    ("transport.case", include_str!("suites/transport.case")),
+];
+
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| parse_files().expect("a test reads all files"));
+
+/// All cases, in the order of their files.
+pub fn all() -> &'static [Case] {
+    &CASES
+}
+
+fn parse_files() -> Result<Vec<Case>, ParseError> {
+    let mut cases = Vec::new();
+    for (file, text) in FILES {
+        cases.extend(parse_cases(file, text)?);
+    }
+    Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::conformance::case::Promise;
+    use crate::conformance::clause::{self, Side};
+
+    #[test]
+    fn every_file_reads_and_every_id_is_its_own() {
+        let cases = parse_files().unwrap_or_else(|error| panic!("{error}"));
+        let mut ids = BTreeSet::new();
+        for case in &cases {
+            assert!(ids.insert(&case.id), "{} stands twice", case.id);
+            let area = case.id.split('/').next().unwrap_or_default();
+            assert_eq!(format!("{area}.case"), case.file, "{}", case.id);
+        }
+    }
+
+    #[test]
+    fn every_clause_exists_and_binds_executors() {
+        for case in all() {
+            let promised = case.steps.iter().filter_map(|step| match &step.promise {
+                Promise::Clause(clause) => Some(clause),
+                _ => None,
+            });
+            for id in case.clauses.iter().chain(promised) {
+                let clause = clause::find(id).unwrap_or_else(|| panic!("{}: no clause {id}", case.id));
+                assert_ne!(clause.side, Side::Client, "{}: {id}", case.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_area_has_a_file_and_every_file_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/conformance/suites");
+        let found: BTreeSet<String> = std::fs::read_dir(folder)
+            .expect("the folder of the suites")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(found, FILES.map(|(file, _)| file.to_owned()).into());
+    }
+}
