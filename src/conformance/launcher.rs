@@ -137,7 +137,7 @@ impl Target {
         limit: Duration,
     ) -> Result<Peer, LaunchError> {
         let command = match self {
-            Self::Attach(url) => return Ok(Peer { process: None, endpoint: Endpoint::Url(url.clone(), None) }),
+            Self::Attach(url) => return Ok(Peer { process: None, endpoint: Endpoint::Url { url: url.clone(), _stdin: None } }),
             Self::Command(command) => command,
         };
         let port = if command.has("{addr}") || command.has("{port}") { Some(free_port()?) } else { None };
@@ -147,10 +147,10 @@ impl Target {
             (Transport::Stdio, _) => Endpoint::Stdio(Arc::new(Mutex::new(Some((stdin, stdout))))),
             (Transport::Websocket, Some(port)) => {
                 tokio::spawn(drain(stdout));
-                Endpoint::Url(format!("ws://127.0.0.1:{port}"), Some(Arc::new(stdin)))
+                Endpoint::Url { url: format!("ws://127.0.0.1:{port}"), _stdin: Some(Arc::new(stdin)) }
             }
             (Transport::Websocket, None) => match timeout(limit, announced_url(stdout)).await {
-                Ok(Some(url)) => Endpoint::Url(url, Some(Arc::new(stdin))),
+                Ok(Some(url)) => Endpoint::Url { url, _stdin: Some(Arc::new(stdin)) },
                 Ok(None) => return Err(LaunchError::Ended(timeout(limit, process.wait()).await.ok().flatten())),
                 Err(_) => return Err(LaunchError::NoUrl(limit)),
             },
@@ -197,8 +197,13 @@ pub struct Peer {
 enum Endpoint {
     /// Its standard input and output, until they are used.
     Stdio(Arc<Mutex<Option<(ChildStdin, ChildStdout)>>>),
-    /// The URL of its websocket, and the standard input of a started peer, which stays open as long as the peer is used.
-    Url(String, Option<Arc<ChildStdin>>),
+    /// A websocket.
+    Url {
+        /// Its address.
+        url: String,
+        /// The standard input of a started peer: held open as long as the peer is used.
+        _stdin: Option<Arc<ChildStdin>>,
+    },
 }
 
 impl Peer {
@@ -211,7 +216,7 @@ impl Peer {
 impl PeerHandle for Peer {
     async fn connect(&mut self) -> io::Result<Wire> {
         match &self.endpoint {
-            Endpoint::Url(url, _) => Wire::websocket(url).await,
+            Endpoint::Url { url, .. } => Wire::websocket(url).await,
             Endpoint::Stdio(pipes) => {
                 let (stdin, stdout) = pipes.lock().take().ok_or(io::ErrorKind::AddrInUse)?;
                 Ok(Wire::stdio(stdin, stdout))
@@ -222,12 +227,12 @@ impl PeerHandle for Peer {
     fn transport(&self) -> Transport {
         match self.endpoint {
             Endpoint::Stdio(_) => Transport::Stdio,
-            Endpoint::Url(..) => Transport::Websocket,
+            Endpoint::Url { .. } => Transport::Websocket,
         }
     }
 
     fn authority(&self) -> Option<String> {
-        let Endpoint::Url(url, _) = &self.endpoint else { return None };
+        let Endpoint::Url { url, .. } = &self.endpoint else { return None };
         let url = Url::parse(url).ok()?;
         Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
     }
@@ -362,7 +367,7 @@ mod tests {
         let peer = command("/bin/sh -c 'echo starting; echo \"listening on ws://127.0.0.1:4321/x.\"; exec sleep 60'");
         let peer = peer.launch(Transport::Websocket, &[], START).await.expect("the shell prints a URL");
         assert_eq!(peer.authority().as_deref(), Some("127.0.0.1:4321"));
-        assert!(matches!(peer.endpoint, Endpoint::Url(url, Some(_)) if url == "ws://127.0.0.1:4321/x"));
+        assert!(matches!(peer.endpoint, Endpoint::Url { url, _stdin: Some(_) } if url == "ws://127.0.0.1:4321/x"));
     }
 
     #[tokio::test]

@@ -1,0 +1,508 @@
+//! Reading steps.
+
+use serde_json::{Map, Value, json};
+
+use super::template::Template;
+use super::words::Words;
+use super::{
+    Action, Condition, Expect, Form, MAIN, OriginCheck, Outcome, Promise, Shape, Signal, Step, TimeBound,
+};
+
+/// The method of a barrier, which no executor has.
+const BARRIER_METHOD: &str = "conformance/barrier";
+
+/// The steps that open a connection and complete the handshake on it.
+pub fn handshake(connection: &str, line: usize) -> Vec<Step> {
+    let id = || Value::from(format!("handshake-{connection}"));
+    let session = if connection == MAIN { "$set(sessionId)" } else { "$text" };
+    let initialize = json!({"id": id(), "method": "initialize", "params": {"clientName": "exec-http conformance"}});
+    let greeted = Outcome { shape: Shape::Result(json!({"sessionId": session})), conditions: Vec::new() };
+    let actions = [
+        Action::Connect,
+        Action::Send(initialize),
+        Action::Expect(Expect::Answer(id(), vec![greeted])),
+        Action::Send(json!({"method": "initialized", "params": {}})),
+    ];
+    let promise = Promise::Clause("HANDSHAKE-2".to_owned());
+    actions
+        .into_iter()
+        .map(|action| Step {
+            line,
+            source: format!("handshake on {connection}"),
+            connection: connection.to_owned(),
+            action,
+            promise: promise.clone(),
+            or_closed: false,
+            or_malformed: false,
+        })
+        .collect()
+}
+
+/// Reads the steps of one case.
+#[derive(Debug)]
+pub struct StepReader {
+    /// The names of connections behind `connect`.
+    connections: Vec<String>,
+    /// The accepted params of the last `twin`, and how many refusals and acceptances followed.
+    twin: Option<(Map<String, Value>, usize, usize)>,
+    /// How many ids were made up.
+    made_up: usize,
+}
+
+impl StepReader {
+    /// A reader that knows the main connection only.
+    pub const fn new() -> Self {
+        Self { connections: Vec::new(), twin: None, made_up: 0 }
+    }
+
+    /// Reads one line; some lines are several steps.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is wrong.
+    pub fn read(&mut self, line: usize, text: &str) -> Result<Vec<Step>, String> {
+        let (text, promise) = match text.rsplit_once(" @") {
+            Some((text, "setup")) => (text, Promise::Setup),
+            Some((text, clause)) if !clause.is_empty() && !clause.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') => {
+                (text, Promise::Clause(clause.to_owned()))
+            }
+            _ => (text, Promise::Case),
+        };
+        let mut words = Words::new(text);
+        let mut connection = MAIN;
+        if self.connections.iter().any(|name| name == words.peek()) {
+            connection = words.word("a connection")?;
+        }
+        if words.peek() == "connect" {
+            return self.read_connect(line, words);
+        }
+        let source = text.to_owned();
+        let mut reading =
+            Reading { line, source, connection, promise, or_closed: false, or_malformed: false, steps: Vec::new() };
+        self.read_step(&mut words, &mut reading)?;
+        words.end()?;
+        Ok(reading.steps)
+    }
+
+    /// All lines were read.
+    ///
+    /// # Errors
+    ///
+    /// When a twin lacks one of its sides.
+    pub fn finish(&self) -> Result<(), String> {
+        match self.twin {
+            Some((_, refused, accepted)) if refused == 0 || accepted == 0 => {
+                Err("a twin needs at least one `refuse` and one `accept`".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn made_up_id(&mut self, what: &str) -> Value {
+        self.made_up += 1;
+        Value::from(format!("{what}-{}", self.made_up))
+    }
+
+    fn read_connect(&mut self, line: usize, mut words: Words<'_>) -> Result<Vec<Step>, String> {
+        words.take("connect");
+        let name = words.word("the name of the connection")?;
+        let mut steps = handshake(name, line);
+        if words.take("none") {
+            steps.truncate(1);
+        }
+        self.connections.push(name.to_owned());
+        words.end().map(|()| steps)
+    }
+
+    fn read_step(&mut self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<(), String> {
+        match words.word("a step")? {
+            "->" => self.read_send(words, reading),
+            "<-" => {
+                let expect = read_expect(words, reading)?;
+                reading.push(Action::Expect(expect));
+                Ok(())
+            }
+            "barrier" => {
+                if reading.promise == Promise::Case {
+                    reading.promise = Promise::Setup;
+                }
+                let id = self.made_up_id("barrier");
+                reading.push(Action::Send(json!({"id": id, "method": BARRIER_METHOD})));
+                let any = Outcome { shape: Shape::Answered, conditions: Vec::new() };
+                reading.push(Action::Expect(Expect::Answer(id, vec![any])));
+                Ok(())
+            }
+            "twin" => match words.json()? {
+                Value::Object(params) => {
+                    self.finish()?;
+                    self.twin = Some((params, 0, 0));
+                    Ok(())
+                }
+                _ => Err("twin needs the params as an object".to_owned()),
+            },
+            side @ ("refuse" | "accept") => self.read_twin(side == "refuse", words, reading),
+            "first-delta" => self.read_first_delta(words, reading),
+            word => {
+                let action = read_plain(word, words)?;
+                reading.push(action);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_send(&mut self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<(), String> {
+        let form = match words.peek() {
+            "raw" => Some(Form::Frame),
+            "binary" => Some(Form::Binary),
+            "fragments" => Some(Form::Fragments(0)),
+            "split" => Some(Form::Split(0)),
+            "crlf" => Some(Form::Crlf),
+            "bytes" => Some(Form::Bytes),
+            _ => None,
+        };
+        let action = if let Some(form) = form {
+            words.word("")?;
+            let form = match form {
+                Form::Fragments(_) => Form::Fragments(words.parse("a number of fragments")?),
+                Form::Split(_) => Form::Split(words.parse("a number of writes")?),
+                form => form,
+            };
+            Action::SendBytes(words.bytes()?, form)
+        } else if words.take("burst") {
+            Action::Burst
+        } else if words.take("notify") {
+            let mut message = json!({"method": words.word("a method")?});
+            if !words.is_empty() {
+                message["params"] = words.json()?;
+            }
+            Action::Send(message)
+        } else {
+            let id = words.json()?;
+            match words.word("a method, stream or call")? {
+                "stream" => {
+                    let name = words.name("the name of the stream")?;
+                    let name = name.resolve_text(&Default::default()).map_err(|error| format!("stream name: {error}"))?;
+                    let params = read_call(words, json!({"requestId": name, "streamResponse": true}))?;
+                    Action::Send(request(id, &params))
+                }
+                "call" => {
+                    let name = self.made_up_id("call");
+                    let params = read_call(words, json!({"requestId": name}))?;
+                    Action::Send(request(id, &params))
+                }
+                method => {
+                    let mut message = json!({"id": id, "method": method});
+                    if !words.is_empty() {
+                        message["params"] = words.json()?;
+                    }
+                    Action::Send(message)
+                }
+            }
+        };
+        reading.push(action);
+        Ok(())
+    }
+
+    fn read_twin(&mut self, refuse: bool, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<(), String> {
+        let change = if words.is_object() { words.json()? } else { json!({}) };
+        let id = self.made_up_id(if refuse { "refuse" } else { "accept" });
+        let Some((params, refused, accepted)) = &mut self.twin else { return Err("there is no twin above".to_owned()) };
+        let changes = change.as_object().map_or(0, Map::len);
+        if changes > 1 || (refuse && changes != 1) {
+            return Err("exactly one member must differ from the twin".to_owned());
+        }
+        *(if refuse { refused } else { accepted }) += 1;
+        let mut params = Value::Object(params.clone());
+        merge(&mut params, change);
+        let outcomes = read_outcomes(words, reading)?;
+        reading.push(Action::Send(request(id.clone(), &params)));
+        reading.push(Action::Expect(Expect::Answer(id, outcomes)));
+        Ok(())
+    }
+
+    fn read_first_delta(&mut self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<(), String> {
+        let url = full_url(words.word("a path")?);
+        let calls: usize = words.parse("a number of calls")?;
+        if !words.take("below") {
+            return Err("first-delta needs `below`".to_owned());
+        }
+        let below = words.duration()?;
+        let (mut buffered, mut streamed) = (Vec::new(), Vec::new());
+        for nth in 0..2 * calls {
+            let id = self.made_up_id("first-delta");
+            let stream = nth >= calls;
+            let params = json!({"method": "GET", "url": url, "requestId": id, "streamResponse": stream});
+            reading.push(Action::Send(request(id.clone(), &params)));
+            let ok = Outcome { shape: Shape::Status(vec![200]), conditions: Vec::new() };
+            reading.push(Action::Expect(Expect::Answer(id.clone(), vec![ok])));
+            if stream {
+                let name = Template::parse(id.as_str().unwrap_or_default().as_bytes())?;
+                reading.push(Action::Expect(Expect::Whole(name, None)));
+            }
+            if stream { streamed.push(id) } else { buffered.push(id) }
+        }
+        reading.push(Action::FirstDelta { buffered, streamed, below });
+        Ok(())
+    }
+}
+
+/// What the steps of one line have in common.
+struct Reading<'a> {
+    line: usize,
+    source: String,
+    connection: &'a str,
+    promise: Promise,
+    or_closed: bool,
+    or_malformed: bool,
+    steps: Vec<Step>,
+}
+
+impl Reading<'_> {
+    fn push(&mut self, action: Action) {
+        self.steps.push(Step {
+            line: self.line,
+            source: self.source.clone(),
+            connection: self.connection.to_owned(),
+            action,
+            promise: self.promise.clone(),
+            or_closed: self.or_closed,
+            or_malformed: self.or_malformed,
+        });
+    }
+
+    /// Takes `or closed` and `or malformed`; `true` when another `or` is left.
+    fn alternatives(&mut self, words: &mut Words<'_>) -> bool {
+        while words.peek() == "or" {
+            let before = *words;
+            words.take("or");
+            if words.take("closed") {
+                self.or_closed = true;
+            } else if words.take("malformed") {
+                self.or_malformed = true;
+            } else {
+                *words = before;
+                words.take("or");
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn request(id: Value, params: &Value) -> Value {
+    json!({"id": id, "method": "http/request", "params": params})
+}
+
+fn full_url(url: &str) -> String {
+    if url.starts_with('/') { format!("$origin{url}") } else { url.to_owned() }
+}
+
+/// Reads `METHOD URL [JSON]` into params.
+fn read_call(words: &mut Words<'_>, more: Value) -> Result<Value, String> {
+    let method = words.word("a method")?;
+    let url = full_url(words.word("a URL")?);
+    let mut params = json!({"method": method, "url": url});
+    merge(&mut params, more);
+    if words.is_object() {
+        merge(&mut params, words.json()?);
+    }
+    Ok(params)
+}
+
+/// Adds and replaces members; `"$absent"` removes.
+fn merge(params: &mut Value, change: Value) {
+    let (Value::Object(params), Value::Object(change)) = (params, change) else { return };
+    for (name, value) in change {
+        if value == "$absent" {
+            params.remove(&name);
+        } else {
+            params.insert(name, value);
+        }
+    }
+}
+
+fn read_expect(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Expect, String> {
+    if words.rest().starts_with(['"', '-']) || words.peek().starts_with(|first: char| first.is_ascii_digit()) {
+        let id = words.json()?;
+        return Ok(Expect::Answer(id, read_outcomes(words, reading)?));
+    }
+    let expect = match words.word("what is expected")? {
+        "part" => Expect::Part(words.name("the name of the stream")?, words.bytes()?),
+        "deltas" => Expect::Whole(words.name("the name of the stream")?, Some(words.bytes()?)),
+        "failed" => {
+            let name = words.name("the name of the stream")?;
+            let bytes = match () {
+                () if words.take("after-any") => None,
+                () if words.is_bytes() => Some(words.bytes()?),
+                () => Some(Template::default()),
+            };
+            Expect::Failed(name, bytes, read_conditions(words)?)
+        }
+        "malformed" => Expect::Malformed,
+        "closed" => Expect::Closed,
+        "close-frame" => {
+            let number = words.peek().starts_with(|first: char| first.is_ascii_digit());
+            Expect::CloseFrame(if number { Some(words.parse("a close code")?) } else { None })
+        }
+        "pong" => Expect::Pong(words.bytes()?),
+        "exit" => Expect::Exit(if words.is_empty() { None } else { Some(words.parse("an exit code")?) }),
+        other => return Err(format!("{other:?} is nothing that can be expected")),
+    };
+    if reading.alternatives(words) {
+        return Err(format!("or {:?}: only `closed` and `malformed` can stand here", words.rest()));
+    }
+    Ok(expect)
+}
+
+fn read_outcomes(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Vec<Outcome>, String> {
+    let mut outcomes = Vec::new();
+    loop {
+        let shape = if words.is_object() {
+            Shape::Result(words.json()?)
+        } else if words.take("error") {
+            Shape::Error(words.alternatives("an error code")?)
+        } else if words.take("answered") {
+            Shape::Answered
+        } else {
+            Shape::Status(words.alternatives("a status, an object, `error` or `answered`")?)
+        };
+        outcomes.push(Outcome { shape, conditions: read_conditions(words)? });
+        if !reading.alternatives(words) {
+            return Ok(outcomes);
+        }
+    }
+}
+
+fn read_conditions(words: &mut Words<'_>) -> Result<Vec<Condition>, String> {
+    let mut conditions = Vec::new();
+    loop {
+        conditions.push(match words.peek() {
+            "body" => {
+                words.take("body");
+                Condition::Body(words.bytes()?)
+            }
+            "header" => {
+                words.take("header");
+                let name = words.word("a header name")?.to_owned();
+                let mut values = Vec::new();
+                // Each quoted text is a value of its own here.
+                while words.is_bytes() {
+                    values.push(words.piece()?);
+                }
+                Condition::Header(name, values)
+            }
+            "no-header" => {
+                words.take("no-header");
+                Condition::NoHeader(words.word("a header name")?.to_owned())
+            }
+            "kind" => {
+                words.take("kind");
+                Condition::Kind(words.alternatives("a kind")?)
+            }
+            "lacks" => {
+                words.take("lacks");
+                Condition::Lacks(words.piece()?)
+            }
+            "method" => {
+                words.take("method");
+                Condition::Method(words.word("a method")?.to_owned())
+            }
+            "target" => {
+                words.take("target");
+                Condition::Target(words.name("a target")?)
+            }
+            _ => return Ok(conditions),
+        });
+    }
+}
+
+/// Reads a step that is one word and its arguments.
+fn read_plain(word: &str, words: &mut Words<'_>) -> Result<Action, String> {
+    if let Some((origin, what)) = word.split_once('-').filter(|(origin, _)| matches!(*origin, "origin" | "origin2")) {
+        return Ok(Action::Origin(usize::from(origin == "origin2"), read_origin_check(what, words)?));
+    }
+    let below = |words: &mut Words<'_>| if words.take("below") { Ok(()) } else { Err("`below` is missing".to_owned()) };
+    Ok(match word {
+        "before" => Action::Before(words.json()?, words.json()?),
+        "release" => Action::Release(words.word("a name")?.to_owned()),
+        "ping" => Action::Ping(words.bytes()?),
+        "close" => Action::Close,
+        "eof" => Action::Eof,
+        "drop" => Action::Drop,
+        "pause" => Action::Pause,
+        "resume" => Action::Resume,
+        "signal" => Action::Signal(match words.word("TERM or INT")? {
+            "TERM" => Signal::Term,
+            "INT" => Signal::Int,
+            other => return Err(format!("{other:?} is not TERM or INT")),
+        }),
+        "memory" => {
+            below(words)?;
+            Action::Memory(words.size()?)
+        }
+        "http-get" => {
+            let path = words.word("a path")?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: $peer\r\nconnection: close\r\n\r\n");
+            Action::Probe { request: Template::parse(request.as_bytes())?, status: words.parse("a status")? }
+        }
+        "upgrade" => read_upgrade(words)?,
+        "mark" => Action::Mark(words.word("a name")?.to_owned()),
+        "elapsed" => {
+            let name = words.word("a name")?.to_owned();
+            Action::Elapsed(
+                name,
+                match words.word("below or at-least")? {
+                    "below" => TimeBound::Below(words.duration()?),
+                    "at-least" => TimeBound::AtLeast(words.duration()?),
+                    other => return Err(format!("{other:?} is not below or at-least")),
+                },
+            )
+        }
+        other => return Err(format!("{other:?} is no step")),
+    })
+}
+
+fn read_upgrade(words: &mut Words<'_>) -> Result<Action, String> {
+    let status = words.parse("a status")?;
+    let mut path = Template::parse(b"/")?;
+    if words.take("path") {
+        path = words.name("a path")?;
+    }
+    let mut request = Template::parse(b"GET ")?;
+    request.join(path);
+    request.join(Template::parse(
+        b" HTTP/1.1\r\nhost: $peer\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+          sec-websocket-key: ZXhlYy1odHRwIHByb2JlLg==\r\n",
+    )?);
+    while words.take("header") {
+        request.join(words.piece()?);
+        request.join(Template::parse(b"\r\n")?);
+    }
+    request.join(Template::parse(b"\r\n")?);
+    Ok(Action::Probe { request, status })
+}
+
+fn read_origin_check(what: &str, words: &mut Words<'_>) -> Result<OriginCheck, String> {
+    if what == "connections" {
+        return Ok(OriginCheck::Connections(words.parse("a number of connections")?));
+    }
+    let path = words.word("a path")?.to_owned();
+    Ok(match what {
+        "count" => OriginCheck::Count(path, words.parse("a number of requests")?),
+        "request" => {
+            let (path, nth) = match path.split_once('#') {
+                Some((path, nth)) => (path.to_owned(), Some(nth.parse().map_err(|_| format!("{nth:?} is no number"))?)),
+                None => (path, None),
+            };
+            OriginCheck::Request(path, nth, read_conditions(words)?)
+        }
+        "aborted" => OriginCheck::Aborted(path, if words.is_empty() { 1 } else { words.parse("a number of requests")? }),
+        "blocked" => {
+            if !words.take("below") {
+                return Err("`below` is missing".to_owned());
+            }
+            OriginCheck::Blocked(path, words.size()?)
+        }
+        other => return Err(format!("origin-{other} is no step")),
+    })
+}

@@ -1,0 +1,247 @@
+//! One connection to the peer at the level of frames, with enough control for hostile input.
+
+pub mod websocket;
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::case::{Form, Transport};
+use crate::protocol::framing::LineFramer;
+
+/// The longest frame that the suite reads, in bytes: far above what a peer may send, so that the judge can say so.
+pub const FRAME_BYTES: usize = 512 * 1024 * 1024;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A connection to the peer.
+#[derive(Debug)]
+pub struct Wire {
+    /// The sending half.
+    pub sender: Sender,
+    /// The receiving half.
+    pub receiver: Receiver,
+}
+
+/// The sending half.
+pub struct Sender {
+    /// Where bytes go; `None` after the end.
+    output: Option<Output>,
+}
+
+/// Where bytes go.
+enum Output {
+    /// The peer's standard input.
+    Stdio(Box<dyn AsyncWrite + Send + Unpin>),
+    /// A websocket.
+    Websocket(OwnedWriteHalf),
+}
+
+/// The receiving half. Dropping it closes the peer's standard output, or its half of the socket.
+pub struct Receiver {
+    /// Where bytes come from and how they are cut.
+    input: Input,
+}
+
+/// Where bytes come from and how they are cut.
+enum Input {
+    /// Lines.
+    Stdio(Box<dyn AsyncRead + Send + Unpin>, LineFramer),
+    /// Websocket frames.
+    Websocket(OwnedReadHalf, websocket::Decoder),
+}
+
+/// What comes from the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A line or a websocket message.
+    Message {
+        /// Its bytes without framing.
+        bytes: Bytes,
+        /// It was a binary websocket message.
+        binary: bool,
+    },
+    /// A ping that wants a pong.
+    Ping(Bytes),
+    /// A pong.
+    Pong(Bytes),
+    /// A close frame with its status.
+    Close(Option<u16>),
+    /// The peer broke the rules of the transport; nothing more can be read.
+    Garbage(String),
+    /// The peer ended the connection.
+    End(String),
+}
+
+impl Wire {
+    /// Messages as lines on a child's pipes.
+    pub fn stdio(
+        stdin: impl AsyncWrite + Send + Unpin + 'static,
+        stdout: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Self {
+        Self {
+            sender: Sender { output: Some(Output::Stdio(Box::new(stdin))) },
+            receiver: Receiver { input: Input::Stdio(Box::new(stdout), LineFramer::new(FRAME_BYTES)) },
+        }
+    }
+
+    /// Connects to a `ws://` URL and upgrades, with TCP_NODELAY.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; `InvalidInput` for another kind of URL; `InvalidData` when the peer does not upgrade.
+    pub async fn websocket(url: &str) -> io::Result<Self> {
+        let (stream, rest) = websocket::connect(url).await?;
+        let (input, output) = stream.into_split();
+        Ok(Self {
+            sender: Sender { output: Some(Output::Websocket(output)) },
+            receiver: Receiver { input: Input::Websocket(input, websocket::Decoder::new(rest)) },
+        })
+    }
+
+    /// How the peer is reached.
+    pub const fn transport(&self) -> Transport {
+        match self.receiver.input {
+            Input::Stdio(..) => Transport::Stdio,
+            Input::Websocket(..) => Transport::Websocket,
+        }
+    }
+}
+
+impl Sender {
+    /// The writes that bring these bytes to the peer in that form. A form of the other transport is a plain frame.
+    pub fn encode(&self, bytes: &[u8], form: Form) -> Vec<Vec<u8>> {
+        let websocket = matches!(self.output, Some(Output::Websocket(_)));
+        match form {
+            Form::Bytes => vec![bytes.to_vec()],
+            Form::Split(writes) => {
+                let frame = self.encode(bytes, Form::Frame).concat();
+                frame.chunks(frame.len().div_ceil(writes.max(1)).max(1)).map(<[u8]>::to_vec).collect()
+            }
+            Form::Binary if websocket => vec![websocket::message(bytes, true)],
+            Form::Fragments(count) if websocket => vec![websocket::fragments(bytes, count)],
+            _ if websocket => vec![websocket::message(bytes, false)],
+            Form::Crlf => vec![[bytes, b"\r\n"].concat()],
+            _ => vec![[bytes, b"\n"].concat()],
+        }
+    }
+
+    /// Writes and flushes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the pipe or socket; `BrokenPipe` after [`Sender::end`].
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.output {
+            Some(Output::Stdio(output)) => {
+                output.write_all(bytes).await?;
+                output.flush().await
+            }
+            Some(Output::Websocket(output)) => output.write_all(bytes).await,
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// The bytes of a ping; none on stdio.
+    pub fn encode_ping(&self, payload: &[u8]) -> Vec<u8> {
+        if matches!(self.output, Some(Output::Websocket(_))) { websocket::ping(payload) } else { Vec::new() }
+    }
+
+    /// The bytes of a pong; none on stdio.
+    pub fn encode_pong(&self, payload: &[u8]) -> Vec<u8> {
+        if matches!(self.output, Some(Output::Websocket(_))) { websocket::pong(payload) } else { Vec::new() }
+    }
+
+    /// The bytes of a close frame with status 1000; none on stdio.
+    pub fn encode_close(&self) -> Vec<u8> {
+        if matches!(self.output, Some(Output::Websocket(_))) { websocket::close() } else { Vec::new() }
+    }
+
+    /// The connection is a pipe, which knows no closing but its end.
+    pub const fn is_pipe(&self) -> bool {
+        matches!(self.output, Some(Output::Stdio(_)))
+    }
+
+    /// Ends this direction: closes the pipe, or sends the end of the TCP stream.
+    pub async fn end(&mut self) {
+        if let Some(Output::Websocket(output)) = &mut self.output {
+            // The peer may have gone already, which ends the direction just as well.
+            let _ = output.shutdown().await;
+        } else {
+            self.output = None;
+        }
+    }
+
+    /// Breaks the connection: closes the pipe, or resets the TCP connection once the receiver is dropped too.
+    pub fn abort(&mut self) {
+        if let Some(Output::Websocket(output)) = self.output.take() {
+            // Without the option the socket is closed in good order, which ends the connection as well.
+            let _ = output.as_ref().set_zero_linger();
+            // A half that is dropped would send the end of the stream first.
+            output.forget();
+        }
+    }
+}
+
+impl Receiver {
+    /// The next thing from the peer; after [`Incoming::Garbage`] and [`Incoming::End`] there is no more.
+    ///
+    /// Cancel safe.
+    pub async fn next(&mut self) -> Incoming {
+        loop {
+            match &mut self.input {
+                Input::Stdio(input, framer) => {
+                    match framer.poll_line() {
+                        Ok(Some(bytes)) => return Incoming::Message { bytes, binary: false },
+                        Ok(None) => {}
+                        Err(error) => return Incoming::Garbage(error.to_string()),
+                    }
+                    match read(input, framer.buffer_mut()).await {
+                        Ok(()) => {}
+                        Err(reason) => {
+                            return match framer.finish() {
+                                Ok(Some(bytes)) => Incoming::Message { bytes, binary: false },
+                                _ => Incoming::End(reason),
+                            };
+                        }
+                    }
+                }
+                Input::Websocket(input, decoder) => {
+                    match decoder.poll() {
+                        Ok(Some(incoming)) => return incoming,
+                        Ok(None) => {}
+                        Err(reason) => return Incoming::Garbage(reason),
+                    }
+                    if let Err(reason) = read(input, decoder.buffer_mut()).await {
+                        return Incoming::End(reason);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Appends what comes next; the error says how the input ended.
+async fn read(input: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Result<(), String> {
+    buffer.reserve(READ_BYTES);
+    match input.read_buf(buffer).await {
+        Ok(0) => Err("end of input".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.kind().to_string()),
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

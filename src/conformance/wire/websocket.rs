@@ -1,0 +1,240 @@
+//! Websocket frames, written and read one by one, so that a case can send what a proper client never would.
+
+use std::io::{self, Cursor};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+use url::Url;
+
+use super::{FRAME_BYTES, Incoming};
+
+/// Bytes of a response head that the suite reads.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// The mask of all frames: the rule that a client masks is kept, and traces of bytes stay comparable.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Connects, upgrades, and returns the stream with what was read behind the response head.
+pub(super) async fn connect(url: &str) -> io::Result<(TcpStream, BytesMut)> {
+    let bad_url = || io::Error::new(io::ErrorKind::InvalidInput, "not a ws:// URL with a host");
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "ws").ok_or_else(bad_url)?;
+    let host = url.host_str().ok_or_else(bad_url)?.to_owned();
+    let address = format!("{host}:{}", url.port_or_known_default().unwrap_or(80));
+    let mut stream = TcpStream::connect(&address).await?;
+    stream.set_nodelay(true)?;
+    let key = generate_key();
+    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let (head, rest) = read_head(&mut stream).await?;
+    let accept = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-accept").then(|| value.trim())
+    });
+    if status(&head) != Some(101) || accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
+        let line = head.lines().next().unwrap_or_default();
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the peer does not upgrade: {line:?}")));
+    }
+    Ok((stream, rest))
+}
+
+/// Sends a request head to an address and returns the status of the response.
+///
+/// # Errors
+///
+/// Those of the socket; `InvalidData` when what comes back is no response.
+pub async fn probe(address: &str, request: &[u8]) -> io::Result<u16> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request).await?;
+    let (head, _) = read_head(&mut stream).await?;
+    status(&head).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP response"))
+}
+
+async fn read_head(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
+    let mut buffer = BytesMut::new();
+    loop {
+        if let Some(end) = memchr::memmem::find(&buffer, b"\r\n\r\n") {
+            let head = buffer.split_to(end + 4);
+            return Ok((String::from_utf8_lossy(&head).into_owned(), buffer));
+        }
+        if buffer.len() > HEAD_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the response head has no end"));
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+fn status(head: &str) -> Option<u16> {
+    head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()
+}
+
+/// A whole message.
+pub(super) fn message(bytes: &[u8], binary: bool) -> Vec<u8> {
+    encode(bytes, OpCode::Data(if binary { Data::Binary } else { Data::Text }), true)
+}
+
+/// A text message in so many fragments, with a ping behind the first.
+pub(super) fn fragments(bytes: &[u8], count: usize) -> Vec<u8> {
+    let parts: Vec<_> = bytes.chunks(bytes.len().div_ceil(count.max(1)).max(1)).collect();
+    let mut out = Vec::new();
+    for (nth, part) in parts.iter().enumerate() {
+        let opcode = OpCode::Data(if nth == 0 { Data::Text } else { Data::Continue });
+        out.extend(encode(part, opcode, nth + 1 == parts.len()));
+        if nth == 0 && parts.len() > 1 {
+            out.extend(ping(b"between"));
+        }
+    }
+    out
+}
+
+pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
+    encode(payload, OpCode::Control(Control::Ping), true)
+}
+
+pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
+    encode(payload, OpCode::Control(Control::Pong), true)
+}
+
+pub(super) fn close() -> Vec<u8> {
+    encode(&1000u16.to_be_bytes(), OpCode::Control(Control::Close), true)
+}
+
+fn encode(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
+    let header = FrameHeader { is_final, opcode, mask: Some(MASK), ..FrameHeader::default() };
+    let mut out = Vec::with_capacity(header.len(payload.len() as u64) + payload.len());
+    Frame::from_payload(header, Bytes::copy_from_slice(payload)).format(&mut out).expect("memory takes every byte");
+    out
+}
+
+/// Reads a server's frames.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    /// Bytes that came and were not used yet.
+    buffer: BytesMut,
+    /// The fragments of an unfinished message, and whether it is binary.
+    unfinished: Option<(BytesMut, bool)>,
+}
+
+impl Decoder {
+    pub(super) const fn new(buffer: BytesMut) -> Self {
+        Self { buffer, unfinished: None }
+    }
+
+    pub(super) const fn buffer_mut(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// The next message or control frame, if it is there in full.
+    pub(super) fn poll(&mut self) -> Result<Option<Incoming>, String> {
+        while let Some((header, payload)) = self.poll_frame()? {
+            match header.opcode {
+                OpCode::Control(_) if !header.is_final || payload.len() > 125 => {
+                    return Err("a control frame is fragmented or too long".to_owned());
+                }
+                OpCode::Control(Control::Ping) => return Ok(Some(Incoming::Ping(payload.freeze()))),
+                OpCode::Control(Control::Pong) => return Ok(Some(Incoming::Pong(payload.freeze()))),
+                OpCode::Control(_) => {
+                    let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+                    return Ok(Some(Incoming::Close(code)));
+                }
+                OpCode::Data(data) => {
+                    let (mut message, binary) = match (data, self.unfinished.take()) {
+                        (Data::Continue, Some(unfinished)) => unfinished,
+                        (Data::Continue, None) => return Err("a continuation without a beginning".to_owned()),
+                        (_, Some(_)) => return Err("a new message inside another".to_owned()),
+                        (data, None) => (BytesMut::new(), data == Data::Binary),
+                    };
+                    if message.is_empty() {
+                        message = payload;
+                    } else {
+                        message.extend_from_slice(&payload);
+                    }
+                    if header.is_final {
+                        return Ok(Some(Incoming::Message { bytes: message.freeze(), binary }));
+                    }
+                    if message.len() > FRAME_BYTES {
+                        return Err("a message is longer than the suite reads".to_owned());
+                    }
+                    self.unfinished = Some((message, binary));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn poll_frame(&mut self) -> Result<Option<(FrameHeader, BytesMut)>, String> {
+        let mut cursor = Cursor::new(&self.buffer[..]);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|error| error.to_string())?;
+        let Some((header, length)) = parsed else { return Ok(None) };
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err("a frame has reserved bits".to_owned());
+        }
+        if header.mask.is_some() {
+            return Err("a frame of the executor is masked".to_owned());
+        }
+        let length = usize::try_from(length).ok().filter(|&length| length <= FRAME_BYTES);
+        let length = length.ok_or("a frame is longer than the suite reads")?;
+        let start = cursor.position() as usize;
+        if self.buffer.len() < start + length {
+            return Ok(None);
+        }
+        self.buffer.advance(start);
+        Ok(Some((header, self.buffer.split_to(length))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frame as a server would send it.
+    fn unmasked(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
+        let header = FrameHeader { is_final, opcode, ..FrameHeader::default() };
+        let mut out = Vec::new();
+        Frame::from_payload(header, Bytes::copy_from_slice(payload)).format(&mut out).expect("memory takes every byte");
+        out
+    }
+
+    #[test]
+    fn any_chunking_gives_the_same_messages() {
+        let mut bytes = unmasked(b"he", OpCode::Data(Data::Text), false);
+        bytes.extend(unmasked(b"p", OpCode::Control(Control::Ping), true));
+        bytes.extend(unmasked(b"llo", OpCode::Data(Data::Continue), true));
+        bytes.extend(unmasked(&vec![b'x'; 70_000], OpCode::Data(Data::Binary), true));
+        bytes.extend(unmasked(&1009u16.to_be_bytes(), OpCode::Control(Control::Close), true));
+        for size in [1, 2, 3, 7, 1000, bytes.len()] {
+            let mut decoder = Decoder::new(BytesMut::new());
+            let mut all = Vec::new();
+            for chunk in bytes.chunks(size) {
+                decoder.buffer_mut().extend_from_slice(chunk);
+                while let Some(incoming) = decoder.poll().expect("good frames") {
+                    all.push(incoming);
+                }
+            }
+            let message = |bytes: &[u8], binary| Incoming::Message { bytes: Bytes::copy_from_slice(bytes), binary };
+            let ping = Incoming::Ping(Bytes::from_static(b"p"));
+            let expected = [ping, message(b"hello", false), message(&[b'x'; 70_000], true), Incoming::Close(Some(1009))];
+            assert_eq!(all, expected, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn broken_rules_are_told() {
+        for (bytes, reason) in [
+            (message(b"x", false), "a frame of the executor is masked"),
+            (unmasked(b"x", OpCode::Data(Data::Continue), true), "a continuation without a beginning"),
+            (vec![0xc1, 0], "a frame has reserved bits"),
+        ] {
+            assert_eq!(Decoder::new(BytesMut::from(&bytes[..])).poll(), Err(reason.to_owned()));
+        }
+    }
+}
