@@ -2,10 +2,19 @@
 
 pub mod case;
 pub mod clause;
+pub mod declaration;
 pub mod driver;
+pub mod expectation;
 pub mod judge;
+pub mod launcher;
 pub mod matcher;
 pub mod origin;
+pub mod probe;
+pub mod process;
+pub mod result;
+pub mod select;
 pub mod suites;
 pub mod trace;
+pub mod transcript;
+pub mod verdict;
 pub mod wire;
