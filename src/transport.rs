@@ -1,1 +1,151 @@
-//! Frames over stdio, websocket and memory.
+//! Frames over stdio, websocket and memory. A frame is one JSON text; nothing here looks into it.
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`lines`] | newline-delimited frames over any byte stream: stdio |
+//! | [`websocket`] | one frame a websocket message, dialled or accepted |
+//! | [`memory`] | a pair of connections inside one process |
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+
+pub mod lines;
+pub mod memory;
+pub mod websocket;
+
+/// Both directions of one connection, to be used by two tasks.
+#[derive(Debug)]
+pub struct Connection {
+    /// What the peer sends.
+    pub reader: Reader,
+    /// What goes to the peer.
+    pub writer: Writer,
+}
+
+/// Why a connection broke. Holds no data of the peer.
+#[derive(Debug)]
+pub enum TransportError {
+    /// The operating system reported a failure.
+    Io(io::Error),
+    /// The peer sent a line or message longer than the bound, in bytes.
+    TooLong {
+        /// The bound.
+        limit: usize,
+    },
+    /// The peer broke the websocket protocol.
+    WebSocket(&'static str),
+    /// The websocket handshake was refused with this HTTP status.
+    Refused(u16),
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::TooLong { limit } => write!(f, "the peer sent a message of more than {limit} bytes"),
+            Self::WebSocket(what) => write!(f, "websocket: {what}"),
+            Self::Refused(status) => write!(f, "websocket handshake refused with status {status}"),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
+
+impl From<io::Error> for TransportError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The receiving half of a connection.
+#[derive(Debug)]
+pub enum Reader {
+    /// Newline-delimited.
+    Lines(lines::LineReader),
+    /// One websocket.
+    WebSocket(websocket::WebSocketReader),
+    /// In memory.
+    Memory(memory::MemoryReader),
+}
+
+impl Reader {
+    /// The next frame; `None` when the peer ended the connection in good order. Nothing follows an end or an error.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a call that is dropped before it returns has taken no frame.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
+        match self {
+            Self::Lines(reader) => reader.next().await,
+            Self::WebSocket(reader) => reader.next().await,
+            Self::Memory(reader) => Ok(reader.next().await),
+        }
+    }
+
+    /// A counter that rises whenever anything came from the peer, pongs included; for noticing a dead peer.
+    pub fn activity(&self) -> u64 {
+        match self {
+            Self::Lines(reader) => reader.activity(),
+            Self::WebSocket(reader) => reader.activity(),
+            Self::Memory(reader) => reader.activity(),
+        }
+    }
+}
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub enum Writer {
+    /// Newline-delimited.
+    Lines(lines::LineWriter),
+    /// One websocket.
+    WebSocket(websocket::WebSocketWriter),
+    /// In memory.
+    Memory(memory::MemoryWriter),
+}
+
+impl Writer {
+    /// Sends frames in order and flushes once, behind the last of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`]; the connection is of no further use for sending.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: a call that is dropped may have sent a part of a frame, and only [`Writer::close`] may follow.
+    pub async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), TransportError> {
+        match self {
+            Self::Lines(writer) => writer.send(frames).await,
+            Self::WebSocket(writer) => writer.send(frames).await,
+            Self::Memory(writer) => writer.send(frames).await,
+        }
+    }
+
+    /// Asks the peer for a sign of life, where the transport has one; does nothing elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::send`].
+    pub async fn ping(&mut self) -> Result<(), TransportError> {
+        match self {
+            Self::WebSocket(writer) => writer.ping().await,
+            Self::Lines(_) | Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Ends this direction in good order: a websocket close frame, the end of the byte stream. Errors are of no interest
+    /// any more. The caller bounds the time it waits.
+    pub async fn close(&mut self) {
+        match self {
+            Self::Lines(writer) => writer.close().await,
+            Self::WebSocket(writer) => writer.close().await,
+            Self::Memory(writer) => writer.close(),
+        }
+    }
+}
