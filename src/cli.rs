@@ -1,12 +1,15 @@
 //! Arguments, exit codes, one file a subcommand.
 
 mod conform;
+mod request;
+mod serve;
 
 use std::panic;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use exec_http::conformance::verdict::RunOutcome;
+use tracing_subscriber::EnvFilter;
 
 use conform::{Conform, Server};
 
@@ -22,19 +25,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run an executor.
+    Serve(serve::Serve),
+    /// Send one HTTP request through an executor.
+    Request(Box<request::RequestArgs>),
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
 }
 
-/// Runs the command line. Wrong arguments end with status 2, a panic with 70.
+/// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`. Wrong arguments end with status 2, a panic
+/// with 70.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let run = || match arguments.command {
-        None => Server::default().run().exit_code(),
-        Some(Command::Conform(Conform::Server(server))) => server.run().exit_code(),
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let command = Arguments::parse().command;
+    let run = || match command {
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Request(arguments)) => request::run(*arguments),
+        Some(Command::Conform(Conform::Server(server))) => server.run().into(),
+        None => Server::default().run().into(),
     };
     // The panic hook has printed the message.
-    let code = panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or(RunOutcome::SuiteBug.exit_code());
-    ExitCode::from(code)
+    panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or(RunOutcome::SuiteBug.into())
 }

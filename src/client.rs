@@ -1,1 +1,235 @@
-//! The async client.
+//! The async client: [`Client::request`] for bodies that fit in memory, [`Client::stream`] for all others.
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`call`] | one `http/request`: options, params, response |
+//! | [`body`] | the streamed body |
+//! | [`error`] | why a connection, a request or a call failed |
+//! | `link` | the task that reads and writes one connection |
+//! | `routes` | which call an answer or a frame belongs to, and what waits for its consumer |
+//! | `name` | how a route is called on the wire |
+
+use std::fmt;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::protocol::http::{ParamsError, REQUEST_METHOD};
+use crate::protocol::limits;
+use crate::protocol::message::Message;
+use crate::sync::Arc;
+use crate::transport::Connection;
+
+pub mod body;
+pub mod call;
+pub mod error;
+mod link;
+mod name;
+mod routes;
+
+pub use body::Body;
+pub use call::{HeaderEnvVar, RequestOptions};
+pub use error::{CallError, ConnectError, RequestError};
+
+use call::Exchange;
+use link::Link;
+use routes::{AnswerError, Kind, Limits, OnFull, Route};
+
+/// Calls that one connection may have in flight or in a body that is still held.
+pub const CALLS: usize = 16_384;
+
+/// How long `initialize` may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often one slot of the route table is used; with the slot's 24 bits it keeps every id below 2^53.
+const SLOT_USES: u64 = 1 << 29;
+
+/// Makes HTTP requests through the executor at the other end of one connection.
+///
+/// Clones share the connection. It is closed when the last clone and the last [`Body`] are gone. Requests run concurrently;
+/// none is ever repeated by the client (`CLOSE-12`).
+///
+/// # Cancel safety
+///
+/// Every future may be dropped at any point: the call's state is released at the drop itself, on any thread, with or without
+/// a runtime, and what arrives for it later is ignored (`ROUTE-4`). The executor is not told, as the protocol has no word for
+/// it: a request that was sent may still be carried out.
+#[derive(Clone)]
+pub struct Client {
+    /// The connection; bodies hold it too.
+    link: Arc<Link>,
+    /// Whether the executor announced that it resolves `valueEnvVar`.
+    header_env_vars: bool,
+    /// The executor's name for the session.
+    session_id: String,
+}
+
+/// What happens when the consumer of a body is slower than the executor (`ROUTE-8`, `ROUTE-11`, `ROUTE-14`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueuePolicy {
+    /// A stream ends with an overflow, all others go on: the one whose frames are too many, or the one that holds most bytes.
+    #[default]
+    Fail,
+    /// Reading of the connection stops until there is room, and with it every other call of the connection: for connections
+    /// with one stream.
+    Pause,
+}
+
+/// The settings of a [`Client`].
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// `clientName` of the handshake.
+    pub client_name: String,
+    /// How long the handshake may take.
+    pub handshake_timeout: Duration,
+    /// What to do when a queue is full.
+    pub queue_policy: QueuePolicy,
+    /// Data frames that may wait in one stream.
+    pub queue_frames: usize,
+    /// Bytes that may wait in all streams together; at least [`limits::DELTA_BYTES`], or a legal frame may fit nowhere.
+    pub queue_bytes: usize,
+    /// Calls in flight and bodies held at one time; a further one is refused with [`CallError::TooManyCalls`]. At most 2^24.
+    pub calls: usize,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            client_name: env!("CARGO_PKG_NAME").into(),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            queue_policy: QueuePolicy::Fail,
+            queue_frames: limits::QUEUE_FRAMES,
+            queue_bytes: limits::QUEUE_BYTES,
+            calls: CALLS,
+        }
+    }
+}
+
+/// What a connection's calls hold at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls in flight, and bodies whose end was not seen yet.
+    pub routes: usize,
+    /// Bytes of the frames that wait; a small frame counts as [`limits::FRAME_CHARGE_BYTES`].
+    pub queued_bytes: usize,
+}
+
+impl Client {
+    /// Makes the handshake with default settings. Must be called within a tokio runtime, which then drives the connection.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. The connection is closed then.
+    pub async fn connect(connection: Connection) -> Result<Self, ConnectError> {
+        Self::connect_with(connection, ClientConfig::default()).await
+    }
+
+    /// As [`Client::connect`], with settings.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]. The connection is closed then.
+    pub async fn connect_with(connection: Connection, config: ClientConfig) -> Result<Self, ConnectError> {
+        let limits = Limits {
+            routes: config.calls,
+            slot_uses: SLOT_USES,
+            queue_frames: config.queue_frames,
+            queue_bytes: config.queue_bytes,
+        };
+        let on_full = match config.queue_policy {
+            QueuePolicy::Fail => OnFull::Fail,
+            QueuePolicy::Pause => OnFull::Pause,
+        };
+        let client =
+            Self { link: Link::open(connection, limits, on_full), header_env_vars: false, session_id: String::new() };
+        tokio::time::timeout(config.handshake_timeout, client.handshake(&config.client_name))
+            .await
+            .map_err(|_| ConnectError::Timeout(config.handshake_timeout))?
+    }
+
+    /// Sends a request and waits for the whole response body.
+    ///
+    /// Any HTTP status is a response. What [`RequestOptions`] holds is taken from the request's extensions.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`]. The body is limited by the executor, to some tens of megabytes.
+    pub async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, CallError> {
+        let exchange = Exchange::new(request, self.header_env_vars)?;
+        let (_, result) = self.exchange(&exchange, Kind::Call).await?;
+        exchange.buffered(result)
+    }
+
+    /// Sends a request and returns as soon as the response head is there; the body follows in pieces.
+    ///
+    /// Any HTTP status is a response. What [`RequestOptions`] holds is taken from the request's extensions.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn stream(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, CallError> {
+        let exchange = Exchange::new(request, self.header_env_vars)?;
+        let (route, result) = self.exchange(&exchange, Kind::Stream).await?;
+        exchange.streamed(result, |check| Body::new(route, check, Arc::clone(&self.link)))
+    }
+
+    /// Whether the executor announced that it resolves [`HeaderEnvVar`]s.
+    pub fn resolves_header_env_vars(&self) -> bool {
+        self.header_env_vars
+    }
+
+    /// The executor's name for the session.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Counts what the connection's calls hold.
+    pub fn usage(&self) -> Usage {
+        let census = self.link.routes().census();
+        Usage { routes: census.routes, queued_bytes: census.queued_bytes }
+    }
+
+    async fn handshake(mut self, client_name: &str) -> Result<Self, ConnectError> {
+        let mut route = self.link.insert(Kind::Call)?;
+        let params = json!({"clientName": client_name});
+        let request = Message::Request { id: name::id(route.key()), method: "initialize".into(), params: Some(params) };
+        let result = self.call(&mut route, &request).await?;
+        let session_id = result.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
+        let wrong = ParamsError { member: "sessionId", expected: "a non-empty text" };
+        self.session_id = session_id.ok_or(ConnectError::Result(wrong))?.to_owned();
+        let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
+        self.header_env_vars = flag.and_then(Value::as_bool).unwrap_or(false);
+        let initialized = Message::Notification { method: "initialized".into(), params: Some(json!({})) };
+        self.link.send(initialized.encode().into()).await;
+        Ok(self)
+    }
+
+    async fn exchange(&self, exchange: &Exchange, kind: Kind) -> Result<(Route, Value), CallError> {
+        let mut route = self.link.insert(kind)?;
+        let params = exchange.params(name::request_id(route.key()), kind == Kind::Stream);
+        let (id, method) = (name::id(route.key()), REQUEST_METHOD.to_owned());
+        let result = self.call(&mut route, &Message::Request { id, method, params: Some(params.to_value()) }).await?;
+        Ok((route, result))
+    }
+
+    /// Sends the request of a route and waits for its answer.
+    async fn call(&self, route: &mut Route, request: &Message) -> Result<Value, CallError> {
+        let frame = Bytes::from(request.encode());
+        if frame.len() > limits::LINE_BYTES {
+            return Err(RequestError::TooLarge { bytes: frame.len() }.into());
+        }
+        let sent = self.link.send(frame).await;
+        poll_fn(|cx| route.poll_answer(cx)).await.map_err(|error| match error {
+            AnswerError::Rpc(error) => CallError::Executor(error),
+            AnswerError::Disconnected(reason) => CallError::Disconnected { reason, sent },
+        })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}

@@ -5,13 +5,16 @@
 //! | [`json`] | one strict JSON value: no repeated keys, bounded count and nesting |
 //! | [`id`] | JSON-RPC ids, text and integer kept apart |
 //! | [`message`] | the four message shapes and their encoding |
-//! | [`http`] | params, result and delta of `http/request` |
+//! | [`http`] | params and result of `http/request` |
+//! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`framing`] | lines out of bytes in any chunking |
+//! | [`session`] | one connection as the executor sees it |
 //! | [`stream`] | the life of one body stream as a transition table |
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
 
+pub mod delta;
 pub mod error;
 pub mod framing;
 pub mod http;
@@ -20,4 +23,5 @@ pub mod json;
 pub mod length;
 pub mod limits;
 pub mod message;
+pub mod session;
 pub mod stream;

@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use exec_http::protocol::delta::BodyDelta;
 use exec_http::protocol::error::{
     ErrorKind, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError,
 };
 use exec_http::protocol::http::{
-    BodyDelta, REQUEST_METHOD, RedirectPolicy, RequestHeader, RequestParams, ResponseHead, ResponseHeader,
+    REQUEST_METHOD, RedirectPolicy, RequestHeader, RequestParams, ResponseHead, ResponseHeader,
 };
 use exec_http::protocol::id::Id;
 use exec_http::protocol::message::Message;
@@ -91,7 +92,8 @@ fn what_a_client_sends() {
 
 #[test]
 fn what_an_executor_sends() {
-    let header = |name: &str, value: &'static [u8]| ResponseHeader { name: name.into(), value: Bytes::from_static(value) };
+    let header =
+        |name: &str, value: &'static [u8]| ResponseHeader { name: name.into(), value: Bytes::from_static(value) };
     let head = ResponseHead {
         status: 200,
         headers: vec![

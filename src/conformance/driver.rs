@@ -297,7 +297,8 @@ impl<P: PeerHandle> Driver<'_, P> {
         };
         let (paused, watching) = watch::channel(false);
         let reader = tokio::spawn(read(name.to_owned(), wire.receiver, watching, self.events.clone()));
-        self.connections.insert(name.to_owned(), Connection { sender: Some(wire.sender), stalled: false, paused, reader });
+        self.connections
+            .insert(name.to_owned(), Connection { sender: Some(wire.sender), stalled: false, paused, reader });
         State::Ready
     }
 

@@ -59,7 +59,9 @@ pub fn match_outcome(outcome: &Outcome, answer: &Answered<'_>, names: &mut Names
                 let body = result.get("bodyBase64").and_then(Value::as_str).and_then(Body::from_text);
                 match_body(template, body.as_ref(), names)?;
             }
-            Condition::Header(..) | Condition::NoHeader(_) => match_header(condition, entries().collect(), names, false)?,
+            Condition::Header(..) | Condition::NoHeader(_) => {
+                match_header(condition, entries().collect(), names, false)?
+            }
             Condition::Kind(words) => match_kind(words, kind.as_deref())?,
             Condition::Lacks(template) => match_lacks(template, answer.text, names)?,
             Condition::Method(_) | Condition::Target(_) => return Err("a condition for requests only".to_owned()),
@@ -105,10 +107,17 @@ pub fn match_json(expected: &Value, actual: Option<&Value>, names: &mut Names) -
             })
         }
         Value::Array(items) => {
-            let array = actual.and_then(Value::as_array).filter(|array| array.len() == items.len()).ok_or_else(place)?;
+            let array =
+                actual.and_then(Value::as_array).filter(|array| array.len() == items.len()).ok_or_else(place)?;
             items.iter().zip(array).try_for_each(|(item, value)| match_json(item, Some(value), names))
         }
-        plain => if Some(plain) == actual { Ok(()) } else { Err(place()) },
+        plain => {
+            if Some(plain) == actual {
+                Ok(())
+            } else {
+                Err(place())
+            }
+        }
     }
 }
 
@@ -198,10 +207,25 @@ mod tests {
     #[test]
     fn results_match_by_status_body_and_headers() {
         let frame = r#"{"id":1,"result":{"status":200,"headers":[{"name":"x","value":"1"},{"name":"y","value":""},{"name":"x","value":"2"}],"bodyBase64":"aGk="}}"#;
-        for good in ["200", "301|200 body \"hi\"", "200 header x \"1\" \"2\" no-header z", r#"{"status":200,"zz":"$absent"}"#, "answered"] {
+        for good in [
+            "200",
+            "301|200 body \"hi\"",
+            "200 header x \"1\" \"2\" no-header z",
+            r#"{"status":200,"zz":"$absent"}"#,
+            "answered",
+        ] {
             assert_eq!(matches(good, frame), Ok(()), "{good}");
         }
-        for bad in ["201", "200 body \"ho\"", "200 header x \"2\" \"1\"", "200 header x \"1\"", "200 no-header y", "error -1", r#"{"status":"$absent"}"#, "200 lacks \"aGk\""] {
+        for bad in [
+            "201",
+            "200 body \"ho\"",
+            "200 header x \"2\" \"1\"",
+            "200 header x \"1\"",
+            "200 no-header y",
+            "error -1",
+            r#"{"status":"$absent"}"#,
+            "200 lacks \"aGk\"",
+        ] {
             assert!(matches(bad, frame).is_err(), "{bad}");
         }
     }
@@ -224,7 +248,9 @@ mod tests {
         let expected = json!({"any": "$any", "text": "$text", "number": "$integer", "set": "$set(s)", "not": "$not(a)", "name": "$a!", "list": [1, "$any"]});
         assert_eq!(match_json(&expected, Some(&actual), &mut names), Ok(()));
         assert_eq!(names.get("s").map(String::as_str), Some("S"));
-        for (pattern, value) in [("$text", json!("")), ("$integer", json!(1.5)), ("$not(a)", json!("A")), ("$absent", json!(0))] {
+        for (pattern, value) in
+            [("$text", json!("")), ("$integer", json!(1.5)), ("$not(a)", json!("A")), ("$absent", json!(0))]
+        {
             assert!(match_json(&json!({"m": pattern}), Some(&json!({"m": value})), &mut names).is_err(), "{pattern}");
         }
         assert!(match_json(&json!({"m": "$any"}), Some(&json!({})), &mut names).is_err());

@@ -157,7 +157,12 @@ enum After {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, script: Arc<Script>, released: watch::Receiver<BTreeSet<String>>, events: Events) -> Self {
+    fn new(
+        stream: TcpStream,
+        script: Arc<Script>,
+        released: watch::Receiver<BTreeSet<String>>,
+        events: Events,
+    ) -> Self {
         // Without it small chunks could be held back; the origin still works.
         let _ = stream.set_nodelay(true);
         let (input, stream) = stream.into_split();

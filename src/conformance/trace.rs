@@ -360,13 +360,16 @@ mod tests {
             events: vec![
                 event(1, What::Begun { names, transport: "ws".to_owned(), time_scale: 1.0 }),
                 event(2, What::Received { connection: "main".to_owned(), text: "{}".to_owned(), binary: false }),
-                event(3, What::Request {
-                    origin: 1,
-                    method: "GET".to_owned(),
-                    target: "/".to_owned(),
-                    headers,
-                    body: Body::new(&[7; 100_000]),
-                }),
+                event(
+                    3,
+                    What::Request {
+                        origin: 1,
+                        method: "GET".to_owned(),
+                        target: "/".to_owned(),
+                        headers,
+                        body: Body::new(&[7; 100_000]),
+                    },
+                ),
                 event(4, What::Finished),
             ],
         };

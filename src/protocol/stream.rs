@@ -15,8 +15,8 @@
 
 use std::fmt;
 
+use super::delta::{BodyDelta, DeltaFault};
 use super::error::ErrorKind;
-use super::http::{BodyDelta, DeltaFault};
 use super::length::WrongLength;
 
 /// Why a connection is no longer usable.

@@ -159,7 +159,8 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
         if line.text.is_empty() {
             continue;
         }
-        let block: Vec<&Line> = lines[index..].iter().take_while(|line| line.indented || line.text.is_empty()).collect();
+        let block: Vec<&Line> =
+            lines[index..].iter().take_while(|line| line.indented || line.text.is_empty()).collect();
         let fail = |message: String| (line.number, message);
         let mut words = Words::new(&line.text);
         match words.peek() {
@@ -181,7 +182,8 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
             }
             "each" => {
                 words.take("each");
-                let (from, to) = range(words.word("A..B").map_err(fail)?).ok_or("each needs A..B".to_owned()).map_err(fail)?;
+                let (from, to) =
+                    range(words.word("A..B").map_err(fail)?).ok_or("each needs A..B".to_owned()).map_err(fail)?;
                 words.end().map_err(fail)?;
                 for round in from..=to {
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
@@ -274,12 +276,14 @@ fn check(case: &Case) -> Result<(), String> {
     if let Some(unknown) = case.needs.iter().find(|need| !CAPABILITIES.contains(&need.as_str())) {
         return Err(format!("{unknown:?} is no capability"));
     }
-    let own_process = |step: &&Step| {
-        matches!(step.action, Action::Signal(_) | Action::Memory(_) | Action::Expect(Expect::Exit(_)))
-    };
+    let own_process =
+        |step: &&Step| matches!(step.action, Action::Signal(_) | Action::Memory(_) | Action::Expect(Expect::Exit(_)));
     let spawned = case.needs.iter().any(|need| need == "spawn" || need == "memory");
     if let Some(step) = case.steps.iter().find(own_process).filter(|_| !case.isolate || !spawned) {
-        return Err(format!("line {} is about the process: the case needs `isolate` and `needs spawn` or `memory`", step.line));
+        return Err(format!(
+            "line {} is about the process: the case needs `isolate` and `needs spawn` or `memory`",
+            step.line
+        ));
     }
     if !case.steps.iter().skip(case.handshake_steps).any(observes) {
         return Err("no step observes the peer: a peer that does nothing could pass".to_owned());

@@ -4,9 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::template::Template;
 use super::words::Words;
-use super::{
-    Action, Condition, Expect, Form, MAIN, OriginCheck, Outcome, Promise, Shape, Signal, Step, TimeBound,
-};
+use super::{Action, Condition, Expect, Form, MAIN, OriginCheck, Outcome, Promise, Shape, Signal, Step, TimeBound};
 
 /// The method of a barrier, which no executor has.
 const BARRIER_METHOD: &str = "conformance/barrier";
@@ -63,7 +61,9 @@ impl StepReader {
     pub fn read(&mut self, line: usize, text: &str) -> Result<Vec<Step>, String> {
         let (text, promise) = match text.rsplit_once(" @") {
             Some((text, "setup")) => (text, Promise::Setup),
-            Some((text, clause)) if !clause.is_empty() && !clause.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') => {
+            Some((text, clause))
+                if !clause.is_empty() && !clause.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') =>
+            {
                 (text, Promise::Clause(clause.to_owned()))
             }
             _ => (text, Promise::Case),
@@ -181,7 +181,8 @@ impl StepReader {
             match words.word("a method, stream or call")? {
                 "stream" => {
                     let name = words.name("the name of the stream")?;
-                    let name = name.resolve_text(&Default::default()).map_err(|error| format!("stream name: {error}"))?;
+                    let name =
+                        name.resolve_text(&Default::default()).map_err(|error| format!("stream name: {error}"))?;
                     let params = read_call(words, json!({"requestId": name, "streamResponse": true}))?;
                     Action::Send(request(id, &params))
                 }
@@ -496,7 +497,9 @@ fn read_origin_check(what: &str, words: &mut Words<'_>) -> Result<OriginCheck, S
             };
             OriginCheck::Request(path, nth, read_conditions(words)?)
         }
-        "aborted" => OriginCheck::Aborted(path, if words.is_empty() { 1 } else { words.parse("a number of requests")? }),
+        "aborted" => {
+            OriginCheck::Aborted(path, if words.is_empty() { 1 } else { words.parse("a number of requests")? })
+        }
         "blocked" => {
             if !words.take("below") {
                 return Err("`below` is missing".to_owned());

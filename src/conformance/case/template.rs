@@ -149,7 +149,8 @@ impl Template {
 impl Piece {
     fn function(word: &str, arguments: &[u8]) -> Result<Self, String> {
         let text = String::from_utf8_lossy(arguments);
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("${word}( needs a number, not {text:?}"));
+        let number =
+            |text: &str| text.trim().parse::<u64>().map_err(|_| format!("${word}( needs a number, not {text:?}"));
         match word {
             "base64" => Ok(Self::Base64(Template::parse(arguments)?)),
             "base64-fill" => Ok(Self::Base64(Template::filled(number(&text)?))),
@@ -174,7 +175,10 @@ pub fn resolve_json(value: &Value, names: &Names) -> Result<Value, String> {
             Value::Array(items.iter().map(|item| resolve_json(item, names)).collect::<Result<_, _>>()?)
         }
         Value::Object(members) => Value::Object(
-            members.iter().map(|(name, value)| Ok((name.clone(), resolve_json(value, names)?))).collect::<Result<_, String>>()?,
+            members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), resolve_json(value, names)?)))
+                .collect::<Result<_, String>>()?,
         ),
         plain => plain.clone(),
     })

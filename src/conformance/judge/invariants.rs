@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::{FailKind, Violation};
 use crate::conformance::case::Transport;
 use crate::conformance::trace::Body;
+use crate::protocol::delta::DELTA_METHOD;
 use crate::protocol::error::MALFORMED_FRAME_ID;
-use crate::protocol::http::{DELTA_METHOD, REQUEST_METHOD};
+use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use crate::protocol::limits::DELTA_BYTES;
 use crate::protocol::message::{Malformed, Message};
@@ -145,9 +146,12 @@ impl Connection {
             return fail("TRANSPORT-10", "messages as text");
         }
         let message = Message::decode(text.as_bytes()).map_err(|malformed| match malformed {
-            Malformed::Json(_) if self.transport == Transport::Stdio => {
-                Violation::new(FailKind::StdoutPollution, "TRANSPORT-7", "nothing but messages on standard output", text)
-            }
+            Malformed::Json(_) if self.transport == Transport::Stdio => Violation::new(
+                FailKind::StdoutPollution,
+                "TRANSPORT-7",
+                "nothing but messages on standard output",
+                text,
+            ),
             Malformed::Error => {
                 Violation::new(FailKind::Malformed, "ERROR-1", "an error with an integer code and a message", text)
             }
@@ -159,7 +163,9 @@ impl Connection {
             }
             // An echo of the handshake shows that this is no executor at all, which the handshake's deadline tells.
             Message::Request { .. } | Message::Notification { .. } if self.answers.is_empty() => Ok(()),
-            Message::Request { .. } | Message::Notification { .. } => fail("ENVELOPE-20", "nothing unasked but body deltas"),
+            Message::Request { .. } | Message::Notification { .. } => {
+                fail("ENVELOPE-20", "nothing unasked but body deltas")
+            }
             Message::Response { ref id, .. } => self.handle_answer(id.clone(), message, text, number, micros),
             Message::Error { ref id, ref error } => {
                 if error.message.is_empty() {
@@ -185,7 +191,14 @@ impl Connection {
         self.calls.iter().any(|call| call.id == *id && call.answered_micros.is_none())
     }
 
-    fn handle_answer(&mut self, id: Id, message: Message, text: &str, number: u64, micros: u64) -> Result<(), Violation> {
+    fn handle_answer(
+        &mut self,
+        id: Id,
+        message: Message,
+        text: &str,
+        number: u64,
+        micros: u64,
+    ) -> Result<(), Violation> {
         let fail = |clause, expected| Err(Violation::new(FailKind::Assertion, clause, expected, text));
         let waiting = |call: &&mut Call| call.id == id && call.answered_micros.is_none();
         let Some(call) = self.calls.iter_mut().find(waiting) else {
@@ -220,7 +233,8 @@ impl Connection {
         let Some(name) = params.get("requestId").and_then(Value::as_str) else {
             return malformed("PARAMS-7", "a delta with the requestId of its call");
         };
-        let Some(stream) = self.streams.iter_mut().rev().find(|stream| stream.name == name && stream.terminal.is_none())
+        let Some(stream) =
+            self.streams.iter_mut().rev().find(|stream| stream.name == name && stream.terminal.is_none())
         else {
             return Err(self.homeless_delta(name, text));
         };
@@ -263,17 +277,18 @@ impl Connection {
         let of_name = |call: &&Call| call.http.as_ref().is_some_and(|(id, _)| id == name);
         let streamed = |call: &&Call| call.http.as_ref().is_some_and(|(_, streamed)| *streamed);
         let mut calls = self.calls.iter().filter(of_name);
-        let (clause, expected) = if self.calls.iter().filter(of_name).any(|call| streamed(&call) && call.answered_micros.is_none()) {
-            ("ORDER-1", "the response before the first frame of its stream")
-        } else if self.streams.iter().any(|stream| stream.name == name) {
-            ("STREAM-3", "no frame behind the terminal frame")
-        } else if calls.clone().any(|call| streamed(&call) && call.refused) {
-            ("STREAM-7", "no frame for a call that was answered with an error")
-        } else if calls.next().is_some() {
-            ("RESPONSE-4", "no frame for a buffered call")
-        } else {
-            ("ENVELOPE-20", "no frame for a stream that was not asked for")
-        };
+        let (clause, expected) =
+            if self.calls.iter().filter(of_name).any(|call| streamed(&call) && call.answered_micros.is_none()) {
+                ("ORDER-1", "the response before the first frame of its stream")
+            } else if self.streams.iter().any(|stream| stream.name == name) {
+                ("STREAM-3", "no frame behind the terminal frame")
+            } else if calls.clone().any(|call| streamed(&call) && call.refused) {
+                ("STREAM-7", "no frame for a call that was answered with an error")
+            } else if calls.next().is_some() {
+                ("RESPONSE-4", "no frame for a buffered call")
+            } else {
+                ("ENVELOPE-20", "no frame for a stream that was not asked for")
+            };
         Violation::new(FailKind::Assertion, clause, expected, text)
     }
 

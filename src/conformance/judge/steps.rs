@@ -35,7 +35,9 @@ impl Judge<'_> {
             Action::Expect(expect) => self.expect(step, expect),
             Action::Before(first, second) => {
                 let connection = self.connection(&step.connection);
-                let number = |id: &Value| connection.answers.iter().find(|answer| answer.id.to_value() == *id).map(|answer| answer.number);
+                let number = |id: &Value| {
+                    connection.answers.iter().find(|answer| answer.id.to_value() == *id).map(|answer| answer.number)
+                };
                 match (number(first), number(second)) {
                     (Some(first), Some(second)) if first < second => DONE,
                     _ => failed("the other order"),
@@ -93,7 +95,9 @@ impl Judge<'_> {
             Expect::Closed => Progress::Pending,
             Expect::Exit(expected) => match exited {
                 Some(code) if expected.is_none() || code == *expected => DONE,
-                Some(code) => failed(code.map_or("the end by a signal".to_owned(), |code| format!("exit status {code}"))),
+                Some(code) => {
+                    failed(code.map_or("the end by a signal".to_owned(), |code| format!("exit status {code}")))
+                }
                 None => return Progress::Pending,
             },
         };
@@ -115,7 +119,9 @@ impl Judge<'_> {
         let reason = self.connection(&step.connection).ended.clone().unwrap_or_default();
         match exited {
             Some(None) => Progress::Failed(FailKind::Crash, "the process was ended by a signal".to_owned()),
-            Some(Some(code)) if code != 0 => Progress::Failed(FailKind::Crash, format!("the process ended with status {code}")),
+            Some(Some(code)) if code != 0 => {
+                Progress::Failed(FailKind::Crash, format!("the process ended with status {code}"))
+            }
             _ => failed(format!("the end of the connection by the peer: {reason}")),
         }
     }
@@ -142,7 +148,11 @@ impl Judge<'_> {
         if (gap as f64) < bound {
             MET
         } else {
-            failed(format!("a median of {:.1} ms; buffered calls take {:.1} ms", gap as f64 / 1e3, baseline as f64 / 1e3))
+            failed(format!(
+                "a median of {:.1} ms; buffered calls take {:.1} ms",
+                gap as f64 / 1e3,
+                baseline as f64 / 1e3
+            ))
         }
     }
 }

@@ -68,15 +68,12 @@ fn parse_head(head: &[u8]) -> Option<Request> {
     let mut lines = text.trim_end_matches("\r\n").split("\r\n");
     let mut words = lines.next()?.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    let headers =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
     Some(Request { method, target, headers: headers.collect(), body: Vec::new() })
 }
 
-async fn read_exactly(
-    input: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-    length: usize,
-) -> Option<Vec<u8>> {
+async fn read_exactly(input: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut, length: usize) -> Option<Vec<u8>> {
     while buffer.len() < length {
         if input.read_buf(buffer).await.ok()? == 0 {
             return None;
@@ -128,10 +125,14 @@ mod tests {
 
     #[tokio::test]
     async fn heads_keep_order_and_bodies_their_bytes() {
-        let (request, rest) = read(b"POST /a?b HTTP/1.1\r\nX: 1\r\ny:\xe9\r\nx: 2\r\nContent-Length: 3\r\n\r\nabcGET").await;
+        let (request, rest) =
+            read(b"POST /a?b HTTP/1.1\r\nX: 1\r\ny:\xe9\r\nx: 2\r\nContent-Length: 3\r\n\r\nabcGET").await;
         let request = request.expect("a request");
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(request.headers, [header("X", "1"), header("y", "é"), header("x", "2"), header("Content-Length", "3")]);
+        assert_eq!(
+            request.headers,
+            [header("X", "1"), header("y", "é"), header("x", "2"), header("Content-Length", "3")]
+        );
         assert_eq!((request.path(), request.target.as_str(), request.body.as_slice()), ("/a", "/a?b", &b"abc"[..]));
         assert_eq!(rest, 3);
         let chunked = b"PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2;x\r\nab\r\n1\r\nc\r\n0\r\nt: 1\r\n\r\n!";

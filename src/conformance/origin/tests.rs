@@ -84,7 +84,8 @@ async fn a_wait_holds_the_rest_until_its_release() {
 
 #[tokio::test]
 async fn a_reset_resets_and_a_peer_that_goes_is_told() {
-    let mut origin = start("origin /reset\n  200\n  reset\norigin /hang\n  hang\norigin /endless\n  200\n  endless\n").await;
+    let mut origin =
+        start("origin /reset\n  200\n  reset\norigin /hang\n  hang\norigin /endless\n  200\n  endless\n").await;
     assert_eq!(read_all(origin.get("/reset").await).await.1, Err(io::ErrorKind::ConnectionReset));
     for path in ["/hang", "/endless"] {
         let stream = origin.get(path).await;

@@ -222,7 +222,8 @@ mod tests {
             }
             let message = |bytes: &[u8], binary| Incoming::Message { bytes: Bytes::copy_from_slice(bytes), binary };
             let ping = Incoming::Ping(Bytes::from_static(b"p"));
-            let expected = [ping, message(b"hello", false), message(&[b'x'; 70_000], true), Incoming::Close(Some(1009))];
+            let expected =
+                [ping, message(b"hello", false), message(&[b'x'; 70_000], true), Incoming::Close(Some(1009))];
             assert_eq!(all, expected, "chunks of {size}");
         }
     }

@@ -1,0 +1,136 @@
+//! `exec-http serve`: an executor on stdio or on a websocket.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use exec_http::server::Server;
+use exec_http::transport::websocket::Listener;
+
+/// Run an executor.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// `stdio`, or `ws://ADDRESS:PORT` with a loopback address; port 0 lets the system choose. The websocket form prints its URL.
+    #[arg(long, value_name = "WHERE", default_value = "ws://127.0.0.1:0")]
+    listen: Listen,
+}
+
+/// Where clients come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Listen {
+    /// One client, on this process's standard input and output.
+    Stdio,
+    /// Any number of clients.
+    WebSocket(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if matches!(text, "stdio" | "stdio://") {
+            return Ok(Self::Stdio);
+        }
+        let address = text.strip_prefix("ws://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let address = address.ok_or("must be stdio or ws://ADDRESS:PORT")?;
+        let address: SocketAddr = address.parse().map_err(|_| "ws:// must be followed by an IP address and a port")?;
+        if !address.ip().is_loopback() {
+            // Whoever reaches the address can send requests from this machine's place in the network.
+            return Err("must be a loopback address, as clients are not authenticated".into());
+        }
+        Ok(Self::WebSocket(address))
+    }
+}
+
+/// Serves until standard input ends or a signal comes.
+pub(crate) fn run(arguments: &Serve) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("cannot start", &error),
+    };
+    let code = runtime.block_on(async {
+        // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
+        let listen = arguments.listen.clone();
+        tokio::spawn(serve(listen)).await.unwrap_or(ExitCode::FAILURE)
+    });
+    // A read of standard input that is under way cannot be interrupted, so it is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(listen: Listen) -> ExitCode {
+    let server = Server::new();
+    let serving = match listen {
+        Listen::Stdio => {
+            let server = server.clone();
+            tokio::spawn(async move { server.serve_stdio().await })
+        }
+        Listen::WebSocket(address) => {
+            let listener = match Listener::bind(address).await {
+                Ok(listener) => listener,
+                Err(error) => return failed("cannot listen", &error),
+            };
+            let announced = listener.url().and_then(|url| {
+                let mut out = io::stdout().lock();
+                writeln!(out, "{url}").and_then(|()| out.flush())
+            });
+            if let Err(error) = announced {
+                return failed("cannot print the URL", &error);
+            }
+            let server = server.clone();
+            tokio::spawn(async move { server.serve_websockets(listener).await })
+        }
+    };
+    let mut serving = serving;
+    tokio::select! {
+        _ = &mut serving => return ExitCode::SUCCESS,
+        signalled = signal() => if let Err(error) = signalled {
+            return failed("cannot wait for signals", &error);
+        },
+    }
+    server.shut_down();
+    _ = serving.await;
+    ExitCode::SUCCESS
+}
+
+/// Waits for SIGINT or SIGTERM.
+#[cfg(unix)]
+async fn signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+async fn signal() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+fn failed(what: &str, error: &io::Error) -> ExitCode {
+    // Standard error may be closed; there is nowhere else to say so.
+    let _ = writeln!(io::stderr(), "exec-http serve: {what}: {error}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_accepted() {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        assert_eq!("ws://127.0.0.1:0".parse(), Ok(Listen::WebSocket(address)));
+        assert_eq!("stdio".parse(), Ok(Listen::Stdio));
+        assert!("ws://[::1]:9".parse::<Listen>().is_ok());
+        for refused in
+            ["ws://0.0.0.0:0", "ws://10.1.2.3:80", "ws://localhost:0", "wss://127.0.0.1:0", "127.0.0.1:0", ""]
+        {
+            assert!(refused.parse::<Listen>().is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One connection: a task that reads and writes it, and the handle that keeps it open.
+//!
+//! Reading and writing are two loops that never wait for each other, except that with [`super::QueuePolicy::Pause`] reading
+//! waits for consumers. When reading ends, the connection ends; when writing fails, what the executor sent before is still read.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::error::CallError;
+use super::name;
+use super::routes::{Kind, Limits, OnFull, Route, Routes};
+use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
+use crate::protocol::error::{MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError};
+use crate::protocol::id::Id;
+use crate::protocol::message::Message;
+use crate::protocol::stream::{Disconnect, StreamError};
+use crate::sync::Arc;
+use crate::transport::{Connection, Reader, Writer};
+
+/// Bytes of requests that may wait for the transport; further callers wait. A longer request waits until it is alone.
+const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Answers to the executor's own requests that may wait for the transport.
+const OUTBOX_REPLIES: usize = 256;
+
+/// Frames that are written before one flush.
+const BATCH_FRAMES: usize = 64;
+
+/// How long reading goes on after writing has failed.
+const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to close in good order.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Keeps a connection open; its task closes it when the last one is gone.
+pub(super) struct Link {
+    /// The calls of this connection.
+    routes: Arc<Routes>,
+    /// To the writing loop. Unbounded by itself: what is in it holds permits.
+    outbox: mpsc::UnboundedSender<Outbound>,
+    /// The bytes of [`OUTBOX_BYTES`] that are free; closed with the connection.
+    room: Arc<Semaphore>,
+}
+
+/// A frame to write.
+struct Outbound {
+    /// The message.
+    frame: Bytes,
+    /// Its share of a bound, until it is written.
+    permit: OwnedSemaphorePermit,
+}
+
+impl Link {
+    /// Starts the task. Panics outside a tokio runtime.
+    pub(super) fn open(connection: Connection, limits: Limits, on_full: OnFull) -> Arc<Self> {
+        let (outbox, waiting) = mpsc::unbounded_channel();
+        let routes = Routes::new(limits, on_full);
+        let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
+        let closing = Closing { routes: Arc::clone(&routes), room: Arc::clone(&room) };
+        let replies = Replies { outbox: outbox.downgrade(), room: Arc::new(Semaphore::new(OUTBOX_REPLIES)) };
+        tokio::spawn(drive(connection, waiting, replies, closing));
+        Arc::new(Self { routes, outbox, room })
+    }
+
+    /// The calls of this connection.
+    pub(super) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Adds a call.
+    pub(super) fn insert(&self, kind: Kind) -> Result<Route, CallError> {
+        Ok(Routes::insert(&self.routes, kind)?)
+    }
+
+    /// Waits for room, then hands a frame to the writing loop. False when the connection is gone: the frame was not sent.
+    ///
+    /// Safe to cancel: a call that is dropped before it returns has handed over nothing.
+    pub(super) async fn send(&self, frame: Bytes) -> bool {
+        let share = u32::try_from(frame.len().min(OUTBOX_BYTES)).expect("the bound is below 2^32");
+        match Arc::clone(&self.room).acquire_many_owned(share).await {
+            Ok(permit) => self.outbox.send(Outbound { frame, permit }).is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Ends all that waits for the connection when its task ends, in whatever way: also with its runtime.
+struct Closing {
+    /// Calls and bodies that wait.
+    routes: Arc<Routes>,
+    /// Callers that wait for room.
+    room: Arc<Semaphore>,
+}
+
+impl Closing {
+    fn disconnect(&self, reason: Disconnect) {
+        self.routes.disconnect(reason);
+        self.room.close();
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.disconnect(Disconnect::Local);
+    }
+}
+
+async fn drive(
+    Connection { mut reader, mut writer }: Connection,
+    mut waiting: mpsc::UnboundedReceiver<Outbound>,
+    replies: Replies,
+    closing: Closing,
+) {
+    let mut read = pin!(read(&mut reader, &closing.routes, &replies));
+    let reason = tokio::select! {
+        reason = &mut read => reason,
+        reason = write(&mut writer, &mut waiting) => match reason {
+            // The executor may have sent answers before it stopped to listen; the end of those tells more, too.
+            Disconnect::Transport(_) => tokio::time::timeout(LAST_FRAMES_TIMEOUT, read).await.unwrap_or(reason),
+            _ => reason,
+        },
+    };
+    closing.disconnect(reason);
+    // Whether the peer still listens is of no interest any more.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.close()).await;
+}
+
+/// Writes until every handle is gone and everything is written, or until the transport fails.
+async fn write(writer: &mut Writer, waiting: &mut mpsc::UnboundedReceiver<Outbound>) -> Disconnect {
+    let mut batch = Vec::with_capacity(BATCH_FRAMES);
+    while waiting.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
+        let (frames, permits): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|Outbound { frame, permit }| (frame, permit)).unzip();
+        if let Err(error) = writer.send(frames).await {
+            return Disconnect::Transport(error.to_string());
+        }
+        drop(permits);
+    }
+    Disconnect::Local
+}
+
+/// Reads until the connection is of no use any more.
+async fn read(reader: &mut Reader, routes: &Routes, replies: &Replies) -> Disconnect {
+    loop {
+        let handled = match reader.next().await {
+            Ok(Some(frame)) => handle(&frame, routes, replies).await,
+            Ok(None) => Err(Disconnect::Closed),
+            Err(error) => Err(Disconnect::Transport(error.to_string())),
+        };
+        if let Err(reason) = handled {
+            return reason;
+        }
+        // A transport can have many frames at hand: let consumers run before their queues are full.
+        tokio::task::consume_budget().await;
+    }
+}
+
+async fn handle(frame: &[u8], routes: &Routes, replies: &Replies) -> Result<(), Disconnect> {
+    match Message::decode(frame).map_err(|error| Disconnect::Malformed(error.to_string()))? {
+        Message::Response { id, result } => answer(routes, &id, Ok(result)),
+        Message::Error { id: None | Some(Id::Integer(MALFORMED_FRAME_ID)), error } => {
+            return Err(Disconnect::Unreadable(error.to_string()));
+        }
+        Message::Error { id: Some(id), error } => answer(routes, &id, Err(error)),
+        Message::Notification { method, params } if method == DELTA_METHOD => {
+            deliver(routes, &params.unwrap_or_default()).await?;
+        }
+        Message::Notification { .. } => {}
+        Message::Request { id, .. } => replies.refuse(id)?,
+    }
+    Ok(())
+}
+
+/// Answers of calls that are gone, and those that no call has asked for, are ignored.
+fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) {
+    if let Some(key) = name::from_id(id) {
+        routes.answer(key, result);
+    }
+}
+
+/// Judges a delta in the order of `STREAM-25`, `STREAM-24`, `STREAM-22`: whose it is, whether anybody wants it, its form.
+async fn deliver(routes: &Routes, params: &Value) -> Result<(), Disconnect> {
+    let Some(request_id) = BodyDelta::request_id(params) else {
+        return Err(Disconnect::Malformed("body delta without a requestId".into()));
+    };
+    let Some(key) = name::from_request_id(request_id).filter(|key| routes.is_open(*key)) else { return Ok(()) };
+    match BodyDelta::from_value(params) {
+        Ok(mut delta) => poll_fn(|cx| routes.poll_deliver(cx, key, &mut delta)).await,
+        Err(fault) => routes.fail(key, StreamError::Malformed(fault)),
+    }
+    Ok(())
+}
+
+/// Answers the executor's own requests, all of which this client does not know.
+struct Replies {
+    /// To the writing loop; does not keep the connection open.
+    outbox: mpsc::WeakUnboundedSender<Outbound>,
+    /// How many answers may still wait.
+    room: Arc<Semaphore>,
+}
+
+impl Replies {
+    /// Never waits: reading must not wait for writing.
+    fn refuse(&self, id: Id) -> Result<(), Disconnect> {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(Disconnect::Transport(format!("executor left {OUTBOX_REPLIES} answers unread")));
+        };
+        let error = RpcError::new(METHOD_NOT_FOUND, "this client offers no methods");
+        let frame = Message::Error { id: Some(id), error }.encode().into();
+        if let Some(outbox) = self.outbox.upgrade() {
+            // A closed outbox means that the connection is ending.
+            let _ = outbox.send(Outbound { frame, permit });
+        }
+        Ok(())
+    }
+}

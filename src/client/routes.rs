@@ -1,0 +1,485 @@
+//! The route table: which call an answer belongs to, and what waits for its consumer. The one concurrent file of the client;
+//! `model/` compiles it a second time on loom's lock.
+//!
+//! One lock guards everything. A route is one call: its JSON-RPC answer and, for a streamed call, its body.
+//!
+//! | part | states |
+//! |---|---|
+//! | answer | waiting, ready, taken |
+//! | body | open or ended as in [`crate::protocol::stream`], and the frames that wait; a buffered call's has ended from the start |
+//! | table | connected, or disconnected for a reason that is final: then no route is inserted |
+//!
+//! The reader of the connection calls [`Routes::answer`], [`Routes::is_open`], [`Routes::poll_deliver`], [`Routes::fail`] and
+//! [`Routes::disconnect`]; the consumer of a call owns its [`Route`], whose drop releases everything at once, on any thread.
+//! Wakers are taken under the lock and woken after it; payloads are dropped after it too.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::protocol::delta::BodyDelta;
+use crate::protocol::error::RpcError;
+use crate::protocol::limits::FRAME_CHARGE_BYTES;
+use crate::protocol::stream::{Disconnect, Overflow, StreamAction, StreamError, StreamEvent, StreamState};
+use crate::sync::{Arc, Mutex};
+
+/// Bits of a key's number that name the slot; those above count the slot's uses.
+const SLOT_BITS: u32 = 24;
+
+/// The bounds of one table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Routes that may exist at one time; at most 2^24.
+    pub(crate) routes: usize,
+    /// How often one slot is used. At most 2^29, which keeps a key's number below 2^53 and so exact in every JSON reader.
+    pub(crate) slot_uses: u64,
+    /// Data frames that may wait in one route. The data of a terminal frame has a place of its own.
+    pub(crate) queue_frames: usize,
+    /// Bytes that may wait in all routes together, a frame counted with [`FRAME_CHARGE_BYTES`] at least.
+    pub(crate) queue_bytes: usize,
+}
+
+/// What happens when a consumer is too slow for [`Limits::queue_frames`] or [`Limits::queue_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFull {
+    /// A stream ends with an overflow: the one whose frames are too many, or the one that holds most bytes.
+    Fail,
+    /// The reader waits for room, and with it everything else on the connection.
+    Pause,
+}
+
+/// What a call expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An answer.
+    Call,
+    /// An answer and a body in deltas.
+    Stream,
+}
+
+/// Names one route for the life of the connection; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key(u64);
+
+/// Why no route was inserted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InsertError {
+    /// The connection is gone.
+    Disconnected(Disconnect),
+    /// [`Limits::routes`] exist.
+    Full,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerError {
+    /// The executor answered with an error.
+    Rpc(RpcError),
+    /// The connection went away before the answer.
+    Disconnected(Disconnect),
+}
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// Routes.
+    pub(crate) routes: usize,
+    /// Bytes charged for waiting frames.
+    pub(crate) queued_bytes: usize,
+}
+
+/// The routes of one connection.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// Everything.
+    table: Mutex<Table>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+struct Table {
+    /// All slots ever used; a key's slot number is an index here.
+    slots: Vec<Slot>,
+    /// Slots without entry that may be used again, the next one last.
+    free: Vec<usize>,
+    /// How many slots have an entry.
+    routes: usize,
+    /// The sum of all entries' `queued_bytes`; at most `limits.queue_bytes`.
+    queued_bytes: usize,
+    /// The reader, while it waits for room.
+    reader: Option<Waker>,
+    /// Why the connection is gone, once it is; set once.
+    disconnected: Option<Disconnect>,
+    /// The bounds.
+    limits: Limits,
+    /// What to do at a bound.
+    on_full: OnFull,
+}
+
+/// A place for a route.
+#[derive(Debug, Default)]
+struct Slot {
+    /// How many entries this slot had before; a key with another number is stale.
+    uses: u64,
+    /// The live route.
+    entry: Option<Entry>,
+}
+
+/// One live route.
+#[derive(Debug)]
+struct Entry {
+    /// The JSON-RPC answer.
+    answer: Answer,
+    /// Where the body is, judged on arrival: ahead of the consumer by what `frames` hold.
+    state: StreamState,
+    /// Arrived and not taken; each holds bytes. They come before the outcome in `state`.
+    frames: VecDeque<Bytes>,
+    /// What `frames` are charged together.
+    queued_bytes: usize,
+    /// The consumer, while it waits for the answer or for a frame: never for both.
+    consumer: Option<Waker>,
+}
+
+/// The JSON-RPC answer of a call.
+#[derive(Debug)]
+enum Answer {
+    /// Not there yet.
+    Waiting,
+    /// There, not taken.
+    Ready(Result<Value, AnswerError>),
+    /// Handed to the consumer.
+    Taken,
+}
+
+/// Whether a frame may wait.
+enum Room {
+    /// It may.
+    Free,
+    /// It may once a consumer has caught up.
+    Later,
+    /// It may not: this bound is met.
+    Full(Overflow),
+}
+
+/// The consumer's end of one call. Its drop removes the entry and returns its bytes to the budget.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// The table that holds the entry.
+    routes: Arc<Routes>,
+    /// Names the entry, which exists as long as this value.
+    key: Key,
+}
+
+impl Routes {
+    /// An empty, connected table.
+    pub(crate) fn new(limits: Limits, on_full: OnFull) -> Arc<Self> {
+        let (slots, free) = (Vec::new(), Vec::new());
+        let table =
+            Table { slots, free, routes: 0, queued_bytes: 0, reader: None, disconnected: None, limits, on_full };
+        Arc::new(Self { table: Mutex::new(table) })
+    }
+
+    /// Adds a route, before its request is sent.
+    ///
+    /// # Errors
+    ///
+    /// Refused after a disconnect and when there are too many; then nothing is left behind.
+    pub(crate) fn insert(routes: &Arc<Self>, kind: Kind) -> Result<Route, InsertError> {
+        let key = routes.table.lock().insert(kind)?;
+        Ok(Route { routes: Arc::clone(routes), key })
+    }
+
+    /// Takes the answer of a call. Ignored when the call was answered before, or dropped. An error answer ends the body too.
+    pub(crate) fn answer(&self, key: Key, result: Result<Value, RpcError>) {
+        let (consumer, frames) = self.table.lock().answer(key, result);
+        wake(consumer);
+        drop(frames);
+    }
+
+    /// Whether a frame for this key would be looked at; if not, it need not even be decoded.
+    pub(crate) fn is_open(&self, key: Key) -> bool {
+        self.table.lock().open_entry(key).is_some()
+    }
+
+    /// Takes a frame: its data is queued, its `seq` and its end are judged at once. Ignored when the stream has ended.
+    ///
+    /// Pending only with [`OnFull::Pause`]: the delta is untouched, and the task is woken when it is worth another try.
+    pub(crate) fn poll_deliver(&self, cx: &mut Context<'_>, key: Key, delta: &mut BodyDelta) -> Poll<()> {
+        let mut evicted = Vec::new();
+        let mut table = self.table.lock();
+        let (poll, consumer, outdated) = match table.deliver(key, delta, &mut evicted) {
+            Poll::Ready(consumer) => (Poll::Ready(()), consumer, None),
+            Poll::Pending => (Poll::Pending, None, table.reader.replace(cx.waker().clone())),
+        };
+        drop(table);
+        wake(consumer);
+        drop((outdated, evicted));
+        poll
+    }
+
+    /// Ends one stream behind its waiting frames. Ignored when it has ended.
+    pub(crate) fn fail(&self, key: Key, error: StreamError) {
+        let consumer = self.table.lock().open_entry(key).and_then(|entry| entry.end(error));
+        wake(consumer);
+    }
+
+    /// Ends everything: calls that wait for an answer, and open streams behind their waiting frames. The first reason stays.
+    pub(crate) fn disconnect(&self, reason: Disconnect) {
+        let wakers = self.table.lock().disconnect(reason);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Counts what is held.
+    pub(crate) fn census(&self) -> Census {
+        let table = self.table.lock();
+        Census { routes: table.routes, queued_bytes: table.queued_bytes }
+    }
+}
+
+impl Route {
+    /// The name of the call on this connection.
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Waits for the answer. To be called until it is ready, not again after.
+    ///
+    /// Safe to cancel: nothing is taken before it is ready.
+    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value, AnswerError>> {
+        let mut table = self.routes.table.lock();
+        let entry = table.entry(self.key).expect("a route keeps its entry until its drop");
+        let (poll, outdated) = match mem::replace(&mut entry.answer, Answer::Taken) {
+            Answer::Ready(result) => (Poll::Ready(result), None),
+            Answer::Waiting => {
+                entry.answer = Answer::Waiting;
+                (Poll::Pending, entry.consumer.replace(cx.waker().clone()))
+            }
+            Answer::Taken => unreachable!("an answer is polled until it is ready, and not again"),
+        };
+        drop(table);
+        drop(outdated);
+        poll
+    }
+
+    /// Waits for the next bytes of the body; `None` is its clean end. An end is returned again by every later call.
+    ///
+    /// Safe to cancel: nothing is taken before it is ready.
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        let mut table = self.routes.table.lock();
+        let entry = table.entry(self.key).expect("a route keeps its entry until its drop");
+        if let Some(frame) = entry.frames.pop_front() {
+            entry.queued_bytes -= charge(&frame);
+            table.queued_bytes -= charge(&frame);
+            let reader = table.reader.take();
+            drop(table);
+            wake(reader);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Some(outcome) = entry.state.outcome() else {
+            let outdated = entry.consumer.replace(cx.waker().clone());
+            drop(table);
+            drop(outdated);
+            return Poll::Pending;
+        };
+        Poll::Ready(outcome.clone().err().map(Err))
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        let (entry, reader) = self.routes.table.lock().remove(self.key);
+        wake(reader);
+        drop(entry);
+    }
+}
+
+impl Table {
+    fn insert(&mut self, kind: Kind) -> Result<Key, InsertError> {
+        if let Some(reason) = &self.disconnected {
+            return Err(InsertError::Disconnected(reason.clone()));
+        }
+        if self.routes == self.limits.routes {
+            return Err(InsertError::Full);
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() - 1
+        });
+        let slot = &mut self.slots[index];
+        slot.entry = Some(Entry {
+            answer: Answer::Waiting,
+            state: match kind {
+                Kind::Call => StreamState::Ended(Ok(())),
+                Kind::Stream => StreamState::new(),
+            },
+            frames: VecDeque::new(),
+            queued_bytes: 0,
+            consumer: None,
+        });
+        self.routes += 1;
+        Ok(Key(slot.uses << SLOT_BITS | index as u64))
+    }
+
+    /// Takes an entry out. Its slot is used again unless its numbers are used up.
+    fn remove(&mut self, key: Key) -> (Option<Entry>, Option<Waker>) {
+        let (index, _) = key.parts();
+        let slot = &mut self.slots[index];
+        let entry = slot.entry.take();
+        slot.uses += 1;
+        if slot.uses < self.limits.slot_uses {
+            self.free.push(index);
+        }
+        self.routes -= 1;
+        self.queued_bytes -= entry.as_ref().map_or(0, |entry| entry.queued_bytes);
+        (entry, self.reader.take())
+    }
+
+    /// The live entry of this key; `None` for a key that is stale or was never given.
+    fn entry(&mut self, key: Key) -> Option<&mut Entry> {
+        let (index, uses) = key.parts();
+        self.slots.get_mut(index).filter(|slot| slot.uses == uses)?.entry.as_mut()
+    }
+
+    /// The live entry of this key whose body may still get frames.
+    fn open_entry(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entry(key).filter(|entry| entry.state.outcome().is_none())
+    }
+
+    fn answer(&mut self, key: Key, result: Result<Value, RpcError>) -> (Option<Waker>, VecDeque<Bytes>) {
+        let mut frames = VecDeque::new();
+        let Some(entry) = self.entry(key).filter(|entry| matches!(entry.answer, Answer::Waiting)) else {
+            return (None, frames);
+        };
+        let consumer = entry.consumer.take();
+        let mut returned = 0;
+        if let Err(error) = &result {
+            // Frames that came before cannot belong to a body: the call has none.
+            (frames, returned) =
+                entry.abandon(StreamError::Remote { message: error.message.clone(), kind: error.kind });
+        }
+        entry.answer = Answer::Ready(result.map_err(AnswerError::Rpc));
+        self.queued_bytes -= returned;
+        (consumer, frames)
+    }
+
+    /// The consumer to wake, or pending when the delta has to wait for room.
+    fn deliver(&mut self, key: Key, delta: &mut BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Poll<Option<Waker>> {
+        let Some(entry) = self.open_entry(key) else { return Poll::Ready(None) };
+        let mut next = entry.state.clone();
+        let action = next.apply(StreamEvent::of(delta));
+        let mut frame = None;
+        if action == StreamAction::Deliver && !delta.data.is_empty() {
+            match self.room_for(key, delta, evicted) {
+                Room::Free => frame = Some(mem::take(&mut delta.data)),
+                Room::Later => return Poll::Pending,
+                // A body that failed anyway keeps its own reason.
+                Room::Full(_) if matches!(next, StreamState::Ended(Err(_))) => {}
+                Room::Full(bound) => next = StreamState::Ended(Err(StreamError::Overflow(bound))),
+            }
+        }
+        let charged = frame.as_ref().map_or(0, charge);
+        self.queued_bytes += charged;
+        Poll::Ready(self.entry(key).and_then(|entry| {
+            entry.queued_bytes += charged;
+            entry.frames.extend(frame);
+            entry.state = next;
+            entry.consumer.take()
+        }))
+    }
+
+    /// Judges both bounds, and makes room where another stream has to pay for it.
+    fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Room {
+        let Limits { queue_frames, queue_bytes, .. } = self.limits;
+        let charge = charge(&delta.data);
+        let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
+        let frames_full = waiting >= queue_frames && !delta.is_terminal();
+        let bytes_full = self.queued_bytes + charge > queue_bytes;
+        match self.on_full {
+            _ if !frames_full && !bytes_full => return Room::Free,
+            OnFull::Pause if charge <= queue_bytes => return Room::Later,
+            OnFull::Fail if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
+            OnFull::Fail | OnFull::Pause => {}
+        }
+        let room = charge <= queue_bytes && self.evict_for(key, charge, evicted);
+        if room { Room::Free } else { Room::Full(Overflow::Bytes(queue_bytes)) }
+    }
+
+    /// Ends the streams that hold more bytes than this one, the largest first, until so many more fit. False when that is
+    /// not enough: then this stream holds most.
+    fn evict_for(&mut self, key: Key, charge: usize, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
+        let held = self.entry(key).map_or(0, |entry| entry.queued_bytes);
+        while self.queued_bytes + charge > self.limits.queue_bytes {
+            let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
+            let larger = entries.filter(|entry| entry.queued_bytes > held);
+            let Some(largest) = larger.max_by_key(|entry| entry.queued_bytes) else { return false };
+            let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
+            let (frames, returned) = largest.abandon(overflow);
+            self.queued_bytes -= returned;
+            // No wake: its consumer does not wait, it was woken for the first of these frames.
+            evicted.push(frames);
+        }
+        true
+    }
+
+    fn disconnect(&mut self, reason: Disconnect) -> Vec<Waker> {
+        if self.disconnected.is_some() {
+            return Vec::new();
+        }
+        let mut wakers = Vec::new();
+        for entry in self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()) {
+            if matches!(entry.answer, Answer::Waiting) {
+                entry.answer = Answer::Ready(Err(AnswerError::Disconnected(reason.clone())));
+            }
+            wakers.extend(entry.end(StreamError::Disconnected(reason.clone())));
+        }
+        wakers.extend(self.reader.take());
+        self.disconnected = Some(reason);
+        wakers
+    }
+}
+
+impl Entry {
+    /// Ends the body behind its waiting frames, unless it has ended; the consumer has something to see in both cases.
+    fn end(&mut self, error: StreamError) -> Option<Waker> {
+        self.state.apply(StreamEvent::Fault(error));
+        self.consumer.take()
+    }
+
+    /// Ends the body before its waiting frames, which the consumer will not get, with what they were charged. This replaces
+    /// an end that the consumer has not seen yet.
+    fn abandon(&mut self, error: StreamError) -> (VecDeque<Bytes>, usize) {
+        self.state = StreamState::Ended(Err(error));
+        (mem::take(&mut self.frames), mem::take(&mut self.queued_bytes))
+    }
+}
+
+impl Key {
+    /// The number to write on the wire, below 2^53.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The key of a number that was read from the wire; it may be stale, or never have been given.
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The slot, and how often it was used before.
+    fn parts(self) -> (usize, u64) {
+        ((self.0 & ((1 << SLOT_BITS) - 1)) as usize, self.0 >> SLOT_BITS)
+    }
+}
+
+/// What a waiting frame costs of the byte budget.
+fn charge(frame: &Bytes) -> usize {
+    frame.len().max(FRAME_CHARGE_BYTES)
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

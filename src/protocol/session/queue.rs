@@ -1,0 +1,76 @@
+//! Requests that wait for a place among the exchanges.
+
+use std::collections::VecDeque;
+
+use super::ExchangeId;
+use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
+use crate::protocol::http::{REQUEST_METHOD, RequestParams};
+use crate::protocol::id::Id;
+use crate::protocol::limits::{QUEUED_REQUEST_BYTES, QUEUED_REQUESTS};
+
+/// A request that was accepted and not started.
+#[derive(Debug)]
+pub(super) struct Queued {
+    /// Rises with the order of arrival.
+    pub(super) id: ExchangeId,
+    /// The id of the call.
+    pub(super) call: Id,
+    /// What to do.
+    pub(super) params: RequestParams,
+    /// The length of its frame.
+    pub(super) bytes: usize,
+}
+
+/// First come, first served, except that buffered calls pass streamed ones that wait for a stream to end.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Streamed calls, oldest first.
+    streamed: VecDeque<Queued>,
+    /// Buffered calls, oldest first.
+    buffered: VecDeque<Queued>,
+    /// The [`Queued::bytes`] of all together.
+    bytes: usize,
+}
+
+impl Queue {
+    /// Takes a request. One that can start at once always fits.
+    ///
+    /// # Errors
+    ///
+    /// LIMIT-3, when too many requests wait or too many bytes in them.
+    pub(super) fn push(&mut self, queued: Queued, free_streams: bool, free_heads: bool) -> Result<(), RpcError> {
+        let streamed = queued.params.stream_response;
+        let waits = !free_heads || (streamed && !free_streams);
+        let length = self.streamed.len() + self.buffered.len();
+        if waits && (length >= QUEUED_REQUESTS || self.bytes + queued.bytes > QUEUED_REQUEST_BYTES) {
+            let text = format!("{REQUEST_METHOD} failed: too many requests wait on this connection");
+            return Err(RpcError::new(INTERNAL_ERROR, text).with_kind(ErrorKind::Limit));
+        }
+        self.bytes += queued.bytes;
+        if streamed {
+            self.streamed.push_back(queued)
+        } else {
+            self.buffered.push_back(queued)
+        }
+        Ok(())
+    }
+
+    /// The oldest request that may start.
+    pub(super) fn pop(&mut self, free_streams: bool, free_heads: bool) -> Option<Queued> {
+        let streamed = self.streamed.front().filter(|_| free_streams).map(|queued| queued.id);
+        let buffered = self.buffered.front().map(|queued| queued.id);
+        let queue = match (streamed, buffered) {
+            _ if !free_heads => return None,
+            (Some(streamed), Some(buffered)) if streamed < buffered => &mut self.streamed,
+            (Some(_), None) => &mut self.streamed,
+            _ => &mut self.buffered,
+        };
+        let queued = queue.pop_front()?;
+        self.bytes -= queued.bytes;
+        Some(queued)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

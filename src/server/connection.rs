@@ -1,0 +1,123 @@
+//! One connection: its reader, its writer and its exchanges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::exchange;
+use super::keepalive::Keepalive;
+use super::reply::Reply;
+use super::sessions::{Attached, Sessions};
+use super::shared::Shared;
+use super::upstream::Upstream;
+use crate::transport::{Connection, Reader, Writer};
+
+/// How long replies that are already computed may take to be sent when the connection ends (CLOSE-5).
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+/// Serves one connection until it ends or `shutdown` becomes true. Nothing of it goes on afterwards.
+pub(super) async fn serve(
+    connection: Connection,
+    upstream: &Arc<Upstream>,
+    sessions: &Arc<Sessions>,
+    shutdown: watch::Receiver<bool>,
+) {
+    let Connection { reader, writer } = connection;
+    let shared = Arc::new(Shared::default());
+    // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
+    let mut sending = tokio::spawn(send(writer, Arc::clone(&shared)));
+    receive(reader, &shared, upstream, sessions, shutdown, &mut sending).await;
+    shared.session.lock().stop();
+    shared.sendable.notify_one();
+    if !sending.is_finished() && timeout(FLUSH_TIME, &mut sending).await.is_err() {
+        sending.abort();
+    }
+}
+
+/// Takes frames and starts exchanges. Returning drops the exchanges, and with them their upstream connections.
+async fn receive(
+    mut reader: Reader,
+    shared: &Arc<Shared>,
+    upstream: &Arc<Upstream>,
+    sessions: &Arc<Sessions>,
+    mut shutdown: watch::Receiver<bool>,
+    sending: &mut JoinHandle<()>,
+) {
+    let mut exchanges = JoinSet::new();
+    let mut attached = None;
+    let mut keepalive = Keepalive::new(&reader);
+    loop {
+        start(&mut exchanges, shared, upstream);
+        if let Some(reason) = shared.session.lock().poll_close() {
+            return tracing::warn!(%reason, "closing the connection");
+        }
+        tokio::select! {
+            frame = reader.next() => match frame {
+                Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached),
+                Ok(None) => return tracing::debug!("the client ended the connection"),
+                Err(error) => return tracing::warn!(%error, "the connection broke"),
+            },
+            () = shared.startable.notified() => {}
+            // A panic is a bug of this executor, and its call would never be answered.
+            Some(Err(error)) = exchanges.join_next() => return tracing::error!(%error, "an exchange panicked"),
+            () = keepalive.tick() => {
+                if keepalive.is_dead(reader.activity(), shared.pings_sent()) {
+                    return tracing::warn!("the client answers no pings");
+                }
+                shared.pingable.notify_one();
+            }
+            _ = &mut *sending => return tracing::debug!("the client takes no more frames"),
+            () = super::shut_down(&mut shutdown) => return,
+        }
+    }
+}
+
+/// Starts every exchange that may start.
+fn start(exchanges: &mut JoinSet<()>, shared: &Arc<Shared>, upstream: &Arc<Upstream>) {
+    loop {
+        let next = shared.session.lock().poll_start();
+        let Some((id, params)) = next else { return };
+        let reply = Reply::new(id, Arc::clone(shared));
+        let upstream = Arc::clone(upstream);
+        exchanges.spawn(async move { exchange::run(params, reply, &upstream).await });
+    }
+}
+
+/// Takes one frame.
+fn take(frame: &[u8], shared: &Shared, sessions: &Arc<Sessions>, attached: &mut Option<Attached>) {
+    let mut session = shared.session.lock();
+    session.handle_frame(frame);
+    if let Some(attach) = session.poll_attach() {
+        match sessions.attach(attach) {
+            Ok(session_id) => {
+                session.handle_attach(Ok(session_id.id()));
+                *attached = Some(session_id);
+            }
+            Err(refusal) => session.handle_attach(Err(refusal)),
+        }
+    }
+    drop(session);
+    shared.sendable.notify_one();
+}
+
+/// Sends what waits, all of it in one write, until nothing will come any more or the client takes nothing.
+async fn send(mut writer: Writer, shared: Arc<Shared>) {
+    while let Some(frames) = shared.take_frames() {
+        shared.room.notify_one();
+        let sent = if frames.is_empty() {
+            tokio::select! {
+                () = shared.sendable.notified() => Ok(()),
+                () = shared.pingable.notified() => writer.ping().await.map(|()| shared.count_ping()),
+            }
+        } else {
+            writer.send(frames).await
+        };
+        if let Err(error) = sent {
+            return tracing::debug!(%error, "sending failed");
+        }
+    }
+    writer.close().await;
+}

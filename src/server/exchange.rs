@@ -1,0 +1,89 @@
+//! One exchange: from the params of a call to its outcome.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::reply::Reply;
+use super::request::OriginRequest;
+use super::upstream::Upstream;
+use super::{body, failure, redirect};
+use crate::protocol::error::RpcError;
+use crate::protocol::http::{RedirectPolicy, RequestParams, ResponseHead, ResponseHeader};
+use crate::protocol::limits::REDIRECT_HOPS;
+
+/// Runs an exchange to its end. Dropping the future closes its upstream connection.
+pub(super) async fn run(params: RequestParams, reply: Reply, upstream: &Upstream) {
+    let timeout = params.timeout;
+    let (policy, stream) = (params.redirect_policy, params.stream_response);
+    let outcome = match OriginRequest::from_params(params) {
+        Err(refusal) => Err(refusal),
+        // HTTP-17: not even a connection is opened.
+        Ok(_) if timeout.is_some_and(|timeout| timeout.is_zero()) => Err(failure::timed_out()),
+        Ok(request) => {
+            // A deadline too far for the clock is none.
+            let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            within(deadline, async {
+                let response = fetch(request, policy, upstream).await?;
+                if stream { hand_on(response, &reply).await } else { hand_over(response, &reply).await }
+            })
+            .await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(kind = error.kind.map(|kind| kind.as_str()), code = error.code, "exchange failed");
+        reply.failure(error).await;
+    }
+}
+
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(failure::timed_out())),
+    }
+}
+
+/// The response of the last request of a chain of redirects.
+async fn fetch(
+    mut request: OriginRequest,
+    policy: RedirectPolicy,
+    upstream: &Upstream,
+) -> Result<Response<Incoming>, RpcError> {
+    for _ in 0..=REDIRECT_HOPS {
+        let response = upstream.send(&request).await?;
+        if policy == RedirectPolicy::Stop {
+            return Ok(response);
+        }
+        match redirect::follow(&request, response.status(), response.headers())? {
+            None => return Ok(response),
+            Some(next) => request = next,
+        }
+    }
+    Err(failure::too_many_redirects())
+}
+
+async fn hand_on(response: Response<Incoming>, reply: &Reply) -> Result<(), RpcError> {
+    let (head, body) = response.into_parts();
+    reply.head(to_head(&head, Bytes::new())).await;
+    body::pump(body, reply).await?;
+    reply.end().await;
+    Ok(())
+}
+
+async fn hand_over(response: Response<Incoming>, reply: &Reply) -> Result<(), RpcError> {
+    let (head, body) = response.into_parts();
+    let body = body::collect(body).await?;
+    reply.buffered(to_head(&head, body)).await;
+    Ok(())
+}
+
+fn to_head(head: &http::response::Parts, body: Bytes) -> ResponseHead {
+    let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| ResponseHeader {
+        name: name.as_str().to_owned(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    };
+    ResponseHead { status: head.status.as_u16(), headers: head.headers.iter().map(header).collect(), body }
+}

@@ -1,0 +1,76 @@
+//! How an exchange hands its results to the session of its connection.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::shared::Shared;
+use crate::protocol::error::RpcError;
+use crate::protocol::http::ResponseHead;
+use crate::protocol::session::{ExchangeId, Session};
+
+/// The way back of one exchange.
+///
+/// Every method waits for its turn and for room in the connection's outbound queue. Exchanges are served in the order in
+/// which they ask, so that many fast streams cannot starve a small reply.
+///
+/// # Cancellation
+///
+/// Dropping a future before it is ready hands nothing in.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Which exchange.
+    id: ExchangeId,
+    /// Its connection.
+    shared: Arc<Shared>,
+}
+
+impl Reply {
+    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>) -> Self {
+        Self { id, shared }
+    }
+
+    /// The head of a streamed exchange.
+    pub(super) async fn head(&self, head: ResponseHead) {
+        self.hand_in(|session| session.handle_head(self.id, head)).await;
+        self.shared.startable.notify_one();
+    }
+
+    /// The next bytes of a streamed body.
+    pub(super) async fn chunk(&self, data: Bytes) {
+        self.hand_in(|session| session.handle_chunk(self.id, data)).await;
+    }
+
+    /// The clean end of a streamed body.
+    pub(super) async fn end(&self) {
+        self.hand_in(|session| session.handle_end(self.id)).await;
+        self.shared.startable.notify_one();
+    }
+
+    /// The whole response of a buffered exchange.
+    pub(super) async fn buffered(&self, response: ResponseHead) {
+        self.hand_in(|session| session.handle_buffered(self.id, &response)).await;
+        self.shared.startable.notify_one();
+    }
+
+    /// The failure of either.
+    pub(super) async fn failure(&self, error: RpcError) {
+        self.hand_in(|session| session.handle_failure(self.id, error)).await;
+        self.shared.startable.notify_one();
+    }
+
+    async fn hand_in(&self, handle: impl FnOnce(&mut Session)) {
+        let _turn = self.shared.turn.lock().await;
+        loop {
+            {
+                let mut session = self.shared.session.lock();
+                if session.has_room() {
+                    handle(&mut session);
+                    break;
+                }
+            }
+            self.shared.room.notified().await;
+        }
+        self.shared.sendable.notify_one();
+    }
+}

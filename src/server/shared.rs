@@ -1,0 +1,48 @@
+//! What the tasks of one connection share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::protocol::session::Session;
+use crate::sync::Mutex;
+
+/// The session of a connection, and who is to be woken by what happens in it.
+///
+/// Each [`Notify`] has one waiter at most, so `notify_one` never wakes the wrong one; it also remembers a call that came
+/// before its waiter did.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Never locked across an await.
+    pub(super) session: Mutex<Session>,
+    /// Wakes the connection's task: an exchange has made room for another, or the session wants to close.
+    pub(super) startable: Notify,
+    /// Wakes the writer: frames wait.
+    pub(super) sendable: Notify,
+    /// Wakes the writer: it is time for a ping.
+    pub(super) pingable: Notify,
+    /// Pings that were sent.
+    pings: AtomicU64,
+    /// Wakes the exchange that has the turn: the writer has taken frames.
+    pub(super) room: Notify,
+    /// Held by the exchange that hands something in next. Fair: first come, first served.
+    pub(super) turn: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// All frames that wait, for one write; `None` when nothing will ever come.
+    pub(super) fn take_frames(&self) -> Option<Vec<Bytes>> {
+        let mut session = self.session.lock();
+        let frames: Vec<_> = std::iter::from_fn(|| session.poll_transmit()).collect();
+        if frames.is_empty() && session.poll_close().is_some() { None } else { Some(frames) }
+    }
+
+    pub(super) fn pings_sent(&self) -> u64 {
+        self.pings.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_ping(&self) {
+        self.pings.fetch_add(1, Ordering::Relaxed);
+    }
+}
