@@ -99,6 +99,8 @@ pub struct Case {
     pub only: Option<Transport>,
     /// Words of [`CAPABILITIES`].
     pub needs: Vec<String>,
+    /// Words of [`CAPABILITIES`] that the peer must not have declared.
+    pub without: Vec<String>,
     /// The revision from which it counts.
     pub since: Revision,
     /// It needs a process of its own on a websocket too.
@@ -208,6 +210,8 @@ pub enum Action {
     Burst,
     /// Waits for something from the peer.
     Expect(Expect),
+    /// From here on errors for malformed frames need not be awaited.
+    AllowMalformed,
     /// The first of these ids was answered before the second.
     Before(Value, Value),
     /// Lets origins go on.
@@ -277,8 +281,8 @@ pub enum Expect {
     Answer(Value, Vec<Outcome>),
     /// A stream that begins with these bytes.
     Part(Template, Template),
-    /// A whole stream without error; without bytes, whatever they are.
-    Whole(Template, Option<Template>),
+    /// A whole stream without error: these bytes, or any; in so many frames, or any number.
+    Whole(Template, Option<Template>, Option<usize>),
     /// A stream that ends with an error, behind these bytes, or behind any.
     Failed(Template, Option<Template>, Vec<Condition>),
     /// One more error for a malformed frame.
@@ -341,6 +345,8 @@ pub enum OriginCheck {
     Count(String, usize),
     /// So many connections.
     Connections(usize),
+    /// No connection is open.
+    Idle,
     /// A request for that path, the last or that one (from 1).
     Request(String, Option<usize>, Vec<Condition>),
     /// The connections of so many requests for that path were closed by the peer before the answer was complete.

@@ -116,6 +116,8 @@ struct Connection {
     sender: Option<Sender>,
     /// A write was given up in its middle, so that nothing can follow it.
     stalled: bool,
+    /// A close frame was sent.
+    closing: bool,
     /// Tells the reading task to pause.
     paused: watch::Sender<bool>,
     reader: JoinHandle<()>,
@@ -233,6 +235,9 @@ impl<P: PeerHandle> Driver<'_, P> {
             }
             Action::Close => {
                 let bytes = self.sender(connection).map(|sender| sender.encode_close()).unwrap_or_default();
+                if let Some(connection) = self.connections.get_mut(connection) {
+                    connection.closing = true;
+                }
                 self.write(connection, &bytes, deadline).await;
                 if let Some(sender) = self.sender(connection).filter(|sender| sender.is_pipe()) {
                     sender.end().await;
@@ -279,6 +284,7 @@ impl<P: PeerHandle> Driver<'_, P> {
                 state = self.record(What::Probed { status });
             }
             Action::Expect(_)
+            | Action::AllowMalformed
             | Action::Before(..)
             | Action::Origin(..)
             | Action::Mark(_)
@@ -297,8 +303,10 @@ impl<P: PeerHandle> Driver<'_, P> {
         };
         let (paused, watching) = watch::channel(false);
         let reader = tokio::spawn(read(name.to_owned(), wire.receiver, watching, self.events.clone()));
-        self.connections
-            .insert(name.to_owned(), Connection { sender: Some(wire.sender), stalled: false, paused, reader });
+        self.connections.insert(
+            name.to_owned(),
+            Connection { sender: Some(wire.sender), stalled: false, closing: false, paused, reader },
+        );
         State::Ready
     }
 
@@ -383,6 +391,16 @@ impl<P: PeerHandle> Driver<'_, P> {
                     let pong = sender.encode_pong(&payload);
                     // A pong that cannot be written at once is missed by a peer that does not read.
                     let _ = timeout(EXIT_STATUS, sender.write(&pong)).await;
+                }
+            }
+            What::CloseFrame { connection, .. } => {
+                let closing = self.connections.get_mut(connection).filter(|found| !found.closing);
+                if let Some((sender, closing)) =
+                    closing.and_then(|found| Some((found.sender.as_mut()?, &mut found.closing)))
+                {
+                    *closing = true;
+                    let close = sender.encode_close();
+                    let _ = timeout(EXIT_STATUS, sender.write(&close)).await;
                 }
             }
             What::Ended { .. } if self.peer.transport() == Transport::Stdio && !self.exited => {

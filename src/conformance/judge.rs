@@ -158,6 +158,8 @@ pub struct Judge<'a> {
     met_micros: u64,
     /// Some step showed that the peer did something.
     observed: bool,
+    /// Errors for malformed frames need not be awaited.
+    malformed_allowed: bool,
     /// The first SHOULD that failed.
     warning: Option<Finding>,
     /// The verdict, once it is known.
@@ -180,6 +182,7 @@ impl<'a> Judge<'a> {
             current: None,
             met_micros: 0,
             observed: false,
+            malformed_allowed: false,
             warning: None,
             verdict: None,
         }
@@ -243,6 +246,7 @@ impl<'a> Judge<'a> {
             What::Memory { bytes } => self.measured = Some(*bytes),
             What::Probed { status } => self.measured = Some(u64::from(*status)),
             What::Accepted { origin }
+            | What::Closed { origin }
             | What::Request { origin, .. }
             | What::Aborted { origin, .. }
             | What::Blocked { origin, .. } => {
@@ -268,6 +272,13 @@ impl<'a> Judge<'a> {
             return;
         }
         if event.what == What::Finished {
+            if let Some(text) = self.stray_error() {
+                let got = shown(text);
+                let expected = "errors of id -1 only where the case awaits them".to_owned();
+                let finding = Finding { clause: "ENVELOPE-19".to_owned(), expected, ..self.finding(got) };
+                self.verdict = Some(Judgement::Fail(FailKind::Assertion, finding));
+                return;
+            }
             self.verdict = Some(match self.warning.take() {
                 _ if !self.observed => Judgement::Error("no step observed the peer".to_owned()),
                 Some(finding) => Judgement::Warn(finding),
@@ -288,6 +299,12 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+    }
+
+    /// An error for a malformed frame that no step has taken.
+    fn stray_error(&self) -> Option<&str> {
+        let mut connections = self.connections.values().filter(|_| !self.malformed_allowed);
+        connections.find_map(|connection| Some(connection.malformed.get(connection.malformed_taken)?.1.as_str()))
     }
 
     /// The current step cannot be satisfied any more.

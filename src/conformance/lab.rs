@@ -30,8 +30,9 @@ pub struct Lab {
     start: Duration,
     /// Deadlines of the cases.
     settings: Settings,
-    /// The peer that serves the run; on stdio a process has one connection, so there is none.
-    shared: Mutex<Option<Peer>>,
+    /// The peer that serves the run, or why it could not be started again; on stdio a process has one connection, so there
+    /// is none.
+    shared: Mutex<Result<Option<Peer>, Unready>>,
     /// Deaths of the shared process that no case has repeated on a process of its own.
     unexplained_deaths: Mutex<Vec<String>>,
 }
@@ -57,7 +58,7 @@ impl Lab {
             transport,
             start,
             settings: Settings::default(),
-            shared: Mutex::new(shared),
+            shared: Mutex::new(Ok(shared)),
             unexplained_deaths: Mutex::default(),
         };
         Ok((lab, ready))
@@ -99,8 +100,8 @@ impl Lab {
     pub async fn close(&self) -> Vec<CaseResult> {
         let mut results = Vec::new();
         let result = |verdict, reason| CaseResult::without_run(PEER_PROCESS, self.transport, verdict, reason);
-        if let Some(peer) = self.shared.lock().await.take()
-            && end(&peer).await
+        if let Ok(Some(peer)) = &*self.shared.lock().await
+            && end(peer).await
         {
             results.push(result(Verdict::Fail(FailKind::Leak), leak()));
         }
@@ -115,18 +116,17 @@ impl Lab {
     /// The peer that serves the run; started anew after it has died.
     async fn shared_peer(&self) -> Result<Peer, Unready> {
         let mut shared = self.shared.lock().await;
-        if let Some(peer) = shared.as_ref().filter(|peer| !peer.process().is_some_and(Process::has_ended)) {
-            return Ok(peer.clone());
+        match &*shared {
+            Ok(Some(peer)) if !peer.process().is_some_and(Process::has_ended) => {}
+            Err(unready) => return Err(unready.clone()),
+            Ok(_) => *shared = self.own_peer(&[]).await.map(Some),
         }
-        let mut peer = self.target.launch(self.transport, &[], self.start).await?;
-        probe(&mut peer, self.start).await?;
-        *shared = Some(peer.clone());
-        Ok(peer)
+        shared.clone().map(|peer| peer.expect("a listening peer was just found or started"))
     }
 
     /// Runs a case on a process of its own.
     async fn run_isolated(&self, case: &Case) -> CaseResult {
-        let mut peer = match self.own_peer(case).await {
+        let mut peer = match self.own_peer(&case.env).await {
             Ok(peer) => peer,
             Err(unready) => return self.not_run(case, &unready),
         };
@@ -138,9 +138,9 @@ impl Lab {
         result
     }
 
-    /// A process for one case. A stdio process has one session only, which is the case's.
-    async fn own_peer(&self, case: &Case) -> Result<Peer, Unready> {
-        let mut peer = self.target.launch(self.transport, &case.env, self.start).await?;
+    /// A new process. On stdio it has one session only, which is left to the case.
+    async fn own_peer(&self, env: &[(String, String)]) -> Result<Peer, Unready> {
+        let mut peer = self.target.launch(self.transport, env, self.start).await?;
         if self.transport == Transport::Websocket {
             probe(&mut peer, self.start).await?;
         }

@@ -24,6 +24,9 @@ use request::{Request, read_request};
 /// A write that makes no progress for so long is blocked.
 const BLOCKED: Duration = Duration::from_millis(500);
 
+/// The first byte of a TLS client, with which no HTTP request begins.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Bytes that `endless` writes at once.
 const ENDLESS_BYTES: u64 = 64 * 1024;
 
@@ -181,11 +184,25 @@ impl Connection {
         Self { input, output, buffer: BytesMut::new(), script }
     }
 
-    async fn serve(mut self) {
+    async fn serve(self) {
+        let (origin, events) = (self.script.index, self.output.events.clone());
+        self.exchange().await;
+        // The receiver lives as long as the case; behind it nobody listens any more.
+        let _ = events.send((Instant::now(), What::Closed { origin })).await;
+    }
+
+    /// Serves one request after the other until the connection ends.
+    async fn exchange(mut self) {
         let script = Arc::clone(&self.script);
         loop {
             let early = |path: &str| script.exchanges.iter().any(|exchange| exchange.path == path && exchange.early);
-            let Some(request) = read_request(&mut self.input, &mut self.buffer, early).await else { return };
+            let Some(request) = read_request(&mut self.input, &mut self.buffer, early).await else {
+                if self.buffer.first() == Some(&TLS_HANDSHAKE) {
+                    // No TLS server: the peer sees at once that this is another protocol.
+                    self.output.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+                }
+                return;
+            };
             self.output.begin(request.path()).await;
             self.output.tell(request_event(script.index, &request)).await;
             let exchange = script.next_exchange(request.path());

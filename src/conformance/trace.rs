@@ -150,6 +150,11 @@ pub enum What {
         /// Which origin, 0 or 1.
         origin: usize,
     },
+    /// A connection to an origin is closed, by either side.
+    Closed {
+        /// Which origin, 0 or 1.
+        origin: usize,
+    },
     /// An origin read a request.
     Request {
         /// Which origin.

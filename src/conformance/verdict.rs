@@ -1,6 +1,7 @@
 //! What can be said about one case, and what a whole run amounts to.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use super::judge::FailKind;
 
@@ -191,6 +192,12 @@ impl RunOutcome {
             Self::Incomplete => 3,
             Self::SuiteBug => 70,
         }
+    }
+}
+
+impl From<RunOutcome> for ExitCode {
+    fn from(outcome: RunOutcome) -> Self {
+        outcome.exit_code().into()
     }
 }
 

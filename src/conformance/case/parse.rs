@@ -131,6 +131,7 @@ fn empty_case(file: &str, line: &Line) -> Result<Case, String> {
         clauses: Vec::new(),
         only: None,
         needs: Vec::new(),
+        without: Vec::new(),
         since: Revision::April2026,
         isolate: false,
         alone: false,
@@ -211,6 +212,7 @@ fn read_head(case: &mut Case, mut words: Words<'_>) -> Result<bool, String> {
     match words.peek() {
         "clauses" => case.clauses.extend(list(&mut words)?),
         "needs" => case.needs.extend(list(&mut words)?),
+        "without" => case.without.extend(list(&mut words)?),
         "only" => {
             words.take("only");
             case.only = Some(match words.word("stdio or ws")? {
@@ -273,7 +275,7 @@ fn check(case: &Case) -> Result<(), String> {
     if case.clauses.is_empty() {
         return Err("the clauses are missing".to_owned());
     }
-    if let Some(unknown) = case.needs.iter().find(|need| !CAPABILITIES.contains(&need.as_str())) {
+    if let Some(unknown) = case.needs.iter().chain(&case.without).find(|need| !CAPABILITIES.contains(&need.as_str())) {
         return Err(format!("{unknown:?} is no capability"));
     }
     let own_process =
@@ -295,7 +297,9 @@ fn check(case: &Case) -> Result<(), String> {
 fn observes(step: &Step) -> bool {
     match &step.action {
         Action::Expect(expect) => !matches!(expect, Expect::Closed | Expect::Exit(_)),
-        Action::Origin(_, check) => !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0)),
+        Action::Origin(_, check) => {
+            !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0) | OriginCheck::Idle)
+        }
         Action::Probe { .. } => true,
         _ => false,
     }

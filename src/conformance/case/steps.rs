@@ -45,12 +45,14 @@ pub struct StepReader {
     twin: Option<(Map<String, Value>, usize, usize)>,
     /// How many ids were made up.
     made_up: usize,
+    /// Stream names whose `requestId` is another.
+    aliases: Vec<(String, Template)>,
 }
 
 impl StepReader {
     /// A reader that knows the main connection only.
     pub const fn new() -> Self {
-        Self { connections: Vec::new(), twin: None, made_up: 0 }
+        Self { connections: Vec::new(), twin: None, made_up: 0, aliases: Vec::new() }
     }
 
     /// Reads one line; some lines are several steps.
@@ -118,7 +120,7 @@ impl StepReader {
         match words.word("a step")? {
             "->" => self.read_send(words, reading),
             "<-" => {
-                let expect = read_expect(words, reading)?;
+                let expect = self.read_expect(words, reading)?;
                 reading.push(Action::Expect(expect));
                 Ok(())
             }
@@ -184,6 +186,9 @@ impl StepReader {
                     let name =
                         name.resolve_text(&Default::default()).map_err(|error| format!("stream name: {error}"))?;
                     let params = read_call(words, json!({"requestId": name, "streamResponse": true}))?;
+                    if let Some(id) = params["requestId"].as_str().filter(|id| *id != name) {
+                        self.aliases.push((name, Template::parse(id.as_bytes())?));
+                    }
                     Action::Send(request(id, &params))
                 }
                 "call" => {
@@ -238,12 +243,56 @@ impl StepReader {
             reading.push(Action::Expect(Expect::Answer(id.clone(), vec![ok])));
             if stream {
                 let name = Template::parse(id.as_str().unwrap_or_default().as_bytes())?;
-                reading.push(Action::Expect(Expect::Whole(name, None)));
+                reading.push(Action::Expect(Expect::Whole(name, None, None)));
             }
             if stream { streamed.push(id) } else { buffered.push(id) }
         }
         reading.push(Action::FirstDelta { buffered, streamed, below });
         Ok(())
+    }
+
+    fn read_expect(&self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Expect, String> {
+        if words.rest().starts_with(['"', '-']) || words.peek().starts_with(|first: char| first.is_ascii_digit()) {
+            let id = words.json()?;
+            return Ok(Expect::Answer(id, read_outcomes(words, reading)?));
+        }
+        let expect = match words.word("what is expected")? {
+            "part" => Expect::Part(self.read_stream_name(words)?, words.bytes()?),
+            "deltas" => {
+                let (name, bytes) = (self.read_stream_name(words)?, words.bytes()?);
+                let frames = if words.take("frames") { Some(words.parse("a number of frames")?) } else { None };
+                Expect::Whole(name, Some(bytes), frames)
+            }
+            "failed" => {
+                let name = self.read_stream_name(words)?;
+                let bytes = match () {
+                    () if words.take("after-any") => None,
+                    () if words.is_bytes() => Some(words.bytes()?),
+                    () => Some(Template::default()),
+                };
+                Expect::Failed(name, bytes, read_conditions(words)?)
+            }
+            "malformed" => Expect::Malformed,
+            "closed" => Expect::Closed,
+            "close-frame" => {
+                let number = words.peek().starts_with(|first: char| first.is_ascii_digit());
+                Expect::CloseFrame(if number { Some(words.parse("a close code")?) } else { None })
+            }
+            "pong" => Expect::Pong(words.bytes()?),
+            "exit" => Expect::Exit(if words.is_empty() { None } else { Some(words.parse("an exit code")?) }),
+            other => return Err(format!("{other:?} is nothing that can be expected")),
+        };
+        if reading.alternatives(words) {
+            return Err(format!("or {:?}: only `closed` and `malformed` can stand here", words.rest()));
+        }
+        Ok(expect)
+    }
+
+    /// Reads the name of a stream; what is awaited is the `requestId` that its call carries.
+    fn read_stream_name(&self, words: &mut Words<'_>) -> Result<Template, String> {
+        let name = words.name("the name of the stream")?;
+        let alias = self.aliases.iter().rev().find(|(alias, _)| name.is_text(alias));
+        Ok(alias.map_or(name, |(_, id)| id.clone()))
     }
 }
 
@@ -322,39 +371,6 @@ fn merge(params: &mut Value, change: Value) {
     }
 }
 
-fn read_expect(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Expect, String> {
-    if words.rest().starts_with(['"', '-']) || words.peek().starts_with(|first: char| first.is_ascii_digit()) {
-        let id = words.json()?;
-        return Ok(Expect::Answer(id, read_outcomes(words, reading)?));
-    }
-    let expect = match words.word("what is expected")? {
-        "part" => Expect::Part(words.name("the name of the stream")?, words.bytes()?),
-        "deltas" => Expect::Whole(words.name("the name of the stream")?, Some(words.bytes()?)),
-        "failed" => {
-            let name = words.name("the name of the stream")?;
-            let bytes = match () {
-                () if words.take("after-any") => None,
-                () if words.is_bytes() => Some(words.bytes()?),
-                () => Some(Template::default()),
-            };
-            Expect::Failed(name, bytes, read_conditions(words)?)
-        }
-        "malformed" => Expect::Malformed,
-        "closed" => Expect::Closed,
-        "close-frame" => {
-            let number = words.peek().starts_with(|first: char| first.is_ascii_digit());
-            Expect::CloseFrame(if number { Some(words.parse("a close code")?) } else { None })
-        }
-        "pong" => Expect::Pong(words.bytes()?),
-        "exit" => Expect::Exit(if words.is_empty() { None } else { Some(words.parse("an exit code")?) }),
-        other => return Err(format!("{other:?} is nothing that can be expected")),
-    };
-    if reading.alternatives(words) {
-        return Err(format!("or {:?}: only `closed` and `malformed` can stand here", words.rest()));
-    }
-    Ok(expect)
-}
-
 fn read_outcomes(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Vec<Outcome>, String> {
     let mut outcomes = Vec::new();
     loop {
@@ -424,6 +440,7 @@ fn read_plain(word: &str, words: &mut Words<'_>) -> Result<Action, String> {
     }
     let below = |words: &mut Words<'_>| if words.take("below") { Ok(()) } else { Err("`below` is missing".to_owned()) };
     Ok(match word {
+        "allow" if words.take("malformed") => Action::AllowMalformed,
         "before" => Action::Before(words.json()?, words.json()?),
         "release" => Action::Release(words.word("a name")?.to_owned()),
         "ping" => Action::Ping(words.bytes()?),
@@ -484,6 +501,9 @@ fn read_upgrade(words: &mut Words<'_>) -> Result<Action, String> {
 }
 
 fn read_origin_check(what: &str, words: &mut Words<'_>) -> Result<OriginCheck, String> {
+    if what == "idle" {
+        return Ok(OriginCheck::Idle);
+    }
     if what == "connections" {
         return Ok(OriginCheck::Connections(words.parse("a number of connections")?));
     }

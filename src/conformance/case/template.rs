@@ -115,6 +115,11 @@ impl Template {
         names
     }
 
+    /// It is this text and has no names.
+    pub fn is_text(&self, text: &str) -> bool {
+        matches!(&self.pieces[..], [Piece::Bytes(bytes)] if bytes == text.as_bytes())
+    }
+
     /// The bytes.
     ///
     /// # Errors

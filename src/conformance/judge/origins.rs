@@ -11,6 +11,8 @@ use crate::conformance::trace::{Body, What};
 pub(super) struct OriginView {
     /// Connections accepted.
     connections: usize,
+    /// How many of them are closed.
+    closed: usize,
     /// Requests in order.
     requests: Vec<Request>,
     /// Paths whose connections were closed early by the peer.
@@ -34,6 +36,7 @@ impl OriginView {
     pub(super) fn handle(&mut self, what: &What) {
         match what {
             What::Accepted { .. } => self.connections += 1,
+            What::Closed { .. } => self.closed += 1,
             What::Request { method, target, headers, body, .. } => self.requests.push(Request {
                 method: method.clone(),
                 target: target.clone(),
@@ -50,6 +53,8 @@ impl OriginView {
     pub(super) fn check(&self, check: &OriginCheck, names: &Names) -> Progress {
         match check {
             OriginCheck::Connections(expected) => count(self.connections, *expected, "connections"),
+            OriginCheck::Idle if self.closed == self.connections => Progress::Met { observed: false },
+            OriginCheck::Idle => Progress::Pending,
             OriginCheck::Count(path, expected) => {
                 count(self.requests.iter().filter(|request| request.path() == path).count(), *expected, "requests")
             }

@@ -44,6 +44,10 @@ impl Judge<'_> {
                 }
             }
             Action::Origin(origin, check) => self.origins[*origin].check(check, &self.names),
+            Action::AllowMalformed => {
+                self.malformed_allowed = true;
+                DONE
+            }
             Action::Memory(below) => match self.measured {
                 None => Progress::Pending,
                 Some(bytes) if bytes < *below => DONE,
@@ -73,7 +77,7 @@ impl Judge<'_> {
         let progress = match expect {
             Expect::Answer(id, outcomes) => connection.answer(id, outcomes, &mut names),
             Expect::Part(name, bytes) => connection.part(name, bytes, &names),
-            Expect::Whole(name, bytes) => connection.whole(name, bytes.as_ref(), &names),
+            Expect::Whole(name, bytes, frames) => connection.whole(name, bytes.as_ref(), *frames, &names),
             Expect::Failed(name, bytes, conditions) => connection.failed(name, bytes.as_ref(), conditions, &names),
             Expect::Malformed => connection.take_malformed(),
             Expect::Pong(payload) => match payload.resolve_text(&names) {
@@ -211,7 +215,7 @@ impl Connection {
         if stream.begins_with(&expected) { MET } else { failed(stream.describe()) }
     }
 
-    fn whole(&mut self, name: &Template, bytes: Option<&Template>, names: &Names) -> Progress {
+    fn whole(&mut self, name: &Template, bytes: Option<&Template>, frames: Option<usize>, names: &Names) -> Progress {
         let stream = match self.stream(name, names) {
             Ok(stream) => stream,
             Err(progress) => return progress,
@@ -220,6 +224,9 @@ impl Connection {
         stream.taken = true;
         if terminal.error.is_some() {
             return failed(terminal.text.clone());
+        }
+        if frames.is_some_and(|frames| frames != stream.chunks.len()) {
+            return failed(format!("{} frames", stream.chunks.len()));
         }
         stream.compare(bytes, names)
     }

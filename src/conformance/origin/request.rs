@@ -42,7 +42,8 @@ pub(super) async fn read_request(
         if let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") {
             break end + 4;
         }
-        if buffer.len() > HEAD_BYTES || input.read_buf(buffer).await.ok()? == 0 {
+        let is_tls = buffer.first() == Some(&super::TLS_HANDSHAKE);
+        if is_tls || buffer.len() > HEAD_BYTES || input.read_buf(buffer).await.ok()? == 0 {
             return None;
         }
     };
