@@ -213,7 +213,7 @@ impl Server {
         if jobs.is_empty() {
             return Err(usage("no case is selected"));
         }
-        let claims = Claims { declaration, is_spawned: target.is_spawned(), announced: Default::default() };
+        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
         let parallel = self.jobs.map_or_else(default_jobs, usize::from);
         let time_scale = self.time_scale.0;
         let run = Run { target, transports, claims, expectations, jobs, left_out, parallel, time_scale };

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::case::{Form, Transport};
-use super::declaration::HEADER_ENV_VARS;
+use super::declaration::{CANCEL, HEADER_ENV_VARS};
 use super::driver::PeerHandle as _;
 use super::judge::FailKind;
 use super::launcher::{LaunchError, Peer, ended};
 use super::result::Reason;
 use super::wire::{Incoming, Wire};
+use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
 
@@ -40,8 +41,8 @@ const PING: &str = "conformance/ping";
 /// What the first look showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// Capabilities that the peer announced.
-    pub announced: BTreeSet<String>,
+    /// Capabilities that the peer showed by itself.
+    pub shown: BTreeSet<&'static str>,
     /// The slowest of the measured round trips.
     pub round_trip: Duration,
 }
@@ -130,12 +131,15 @@ impl Session<'_> {
             return Err(no_session("initialize was answered without sessionId".to_owned()));
         }
         self.send(&Message::Notification { method: "initialized".into(), params: Some(json!({})) }).await?;
-        let mut announced = BTreeSet::new();
+        let mut shown = BTreeSet::new();
         if self.has_header_variables(&result).await? {
-            announced.insert(HEADER_ENV_VARS.to_owned());
+            shown.insert(HEADER_ENV_VARS);
+        }
+        if self.knows("http/request/cancel").await? {
+            shown.insert(CANCEL);
         }
         let round_trip = self.slowest_round_trip().await?;
-        Ok(Ready { announced, round_trip })
+        Ok(Ready { shown, round_trip })
     }
 
     /// Executors announce the capability in the result of `initialize` or in that of `environment/info`.
@@ -144,9 +148,19 @@ impl Session<'_> {
         if !initialized["environmentInfo"].is_null() {
             return Ok(announces(&initialized["environmentInfo"]));
         }
-        match self.call(1, "environment/info", json!({})).await? {
-            Message::Response { result, .. } => Ok(announces(&result)),
-            _ => Ok(false),
+        match timeout(ROUND_TRIP_LIMIT, self.call(1, "environment/info", json!({}))).await {
+            Ok(Ok(Message::Response { result, .. })) => Ok(announces(&result)),
+            Ok(answer) => answer.map(|_| false),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether the method exists. A peer that does not answer it in time is left to the cases.
+    async fn knows(&mut self, method: &str) -> Result<bool, Unready> {
+        match timeout(ROUND_TRIP_LIMIT, self.call(2, method, json!({"requestId": "conformance"}))).await {
+            Ok(Ok(Message::Error { error, .. })) => Ok(error.code != METHOD_NOT_FOUND),
+            Ok(answer) => answer.map(|_| true),
+            Err(_) => Ok(false),
         }
     }
 

@@ -117,7 +117,7 @@ impl Run {
         for transport in self.transports.clone() {
             let lab = match Lab::open(self.target.clone(), transport, start).await {
                 Ok((lab, ready)) => {
-                    self.claims.announced.insert(transport.as_str(), ready.announced.clone());
+                    self.claims.shown.insert(transport.as_str(), ready.shown.clone());
                     Ok(Arc::new(lab.with_settings(self.settings(&ready))))
                 }
                 Err(unready) => {
