@@ -1,29 +1,51 @@
 //! Arguments, exit codes, one file a subcommand.
 
+mod conform;
 mod request;
 mod serve;
 
+use std::panic;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use exec_http::conformance::verdict::RunOutcome;
 use tracing_subscriber::EnvFilter;
 
-/// The command line.
+use conform::{Conform, Server};
+
+/// HTTP requests that run on a remote executor: a client, an executor, and a conformance suite.
+///
+/// Without a command the conformance suite tests the executor that is built in.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
     /// Run an executor.
     Serve(serve::Serve),
     /// Send one HTTP request through an executor.
-    Request(request::RequestArgs),
+    Request(Box<request::RequestArgs>),
+    /// Run the conformance suite.
+    #[command(subcommand)]
+    Conform(Conform),
 }
 
-/// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`.
+/// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`. Wrong arguments end with status 2, a panic
+/// with 70.
 pub(crate) fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match Command::parse() {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Request(arguments) => request::run(arguments),
-    }
+    let command = Arguments::parse().command;
+    let run = || match command {
+        Some(Command::Serve(arguments)) => serve::run(&arguments),
+        Some(Command::Request(arguments)) => request::run(*arguments),
+        Some(Command::Conform(Conform::Server(server))) => server.run().into(),
+        None => Server::default().run().into(),
+    };
+    // The panic hook has printed the message.
+    panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or(RunOutcome::SuiteBug.into())
 }

@@ -384,8 +384,10 @@ async fn a_client_that_does_not_read_slows_its_origins_and_loses_nothing() {
     for number in 0..4 {
         peer.request(&format!("s{number}"), &endless.url("/"), true).await;
     }
-    let stopped_at = endless.wait_until_blocked().await;
-    assert!(stopped_at < 4 * 32 * 1024 * 1024, "LIMIT-10: {stopped_at} bytes were handed over");
+    // Four pairs of socket buffers, and what the executor may hold.
+    let limit = 4 * 32 * 1024 * 1024;
+    let handed_over = endless.wait_until_blocked(limit).await;
+    assert!(handed_over <= limit, "LIMIT-10: {handed_over} bytes were handed over");
     peer.request("b", &origin.url("/"), false).await;
     let mut expected = [1, 1, 1, 1];
     loop {

@@ -9,6 +9,7 @@ pub mod words;
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use template::Template;
@@ -21,33 +22,46 @@ pub const CAPABILITIES: [&str; 8] =
     ["redirect-policy", "header-env-vars", "error-kinds", "limits", "resume", "cancel", "spawn", "memory"];
 
 /// The transport that a peer is reached by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Transport {
     /// One message a line, on the peer's standard input and output.
+    #[serde(rename = "stdio")]
     Stdio,
     /// One message a websocket message.
+    #[serde(rename = "ws")]
     Websocket,
+}
+
+impl Transport {
+    /// The word of files, reports and the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Websocket => "ws",
+        }
+    }
 }
 
 impl std::fmt::Display for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Stdio => "stdio",
-            Self::Websocket => "ws",
-        })
+        f.write_str(self.as_str())
     }
 }
 
 /// A revision of the protocol, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub enum Revision {
     /// The first release.
+    #[serde(rename = "2026-04")]
     April2026,
     /// Bounds, redirect policy, refusal of `Origin`.
+    #[serde(rename = "2026-07")]
     July2026,
     /// Header variables.
+    #[serde(rename = "2026-08")]
     August2026,
     /// Rules that the specification adds to what earlier implementations do.
+    #[serde(rename = "extension")]
     Extension,
 }
 

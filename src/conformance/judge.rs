@@ -10,6 +10,8 @@ mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Deserialize;
+
 use super::case::template::Names;
 use super::case::{Case, Promise, Transport};
 use super::clause::{self, Level};
@@ -38,7 +40,8 @@ pub enum Judgement {
 }
 
 /// How a clause was broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailKind {
     /// What came, or did not come, is not what the clause says.
     Assertion,

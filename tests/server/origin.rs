@@ -130,11 +130,11 @@ impl Origin {
         self.seen.subscribe().wait_for(|seen| seen.connections > 0 && seen.open == 0).await.expect("the sender lives");
     }
 
-    /// Waits until its peers take nothing more; how many bytes they took.
-    pub(crate) async fn wait_until_blocked(&self) -> usize {
+    /// Waits until its peers take nothing more, or have taken more than `limit` bytes; how many bytes they took.
+    pub(crate) async fn wait_until_blocked(&self, limit: usize) -> usize {
         let mut seen = self.seen.subscribe();
         seen.wait_for(|seen| seen.handed_over > 0).await.expect("the sender lives");
-        while timeout(BLOCKED_AFTER, seen.changed()).await.is_ok() {}
+        while seen.borrow().handed_over <= limit && timeout(BLOCKED_AFTER, seen.changed()).await.is_ok() {}
         seen.borrow().handed_over
     }
 }

@@ -1,0 +1,180 @@
+//! Where cases of one transport meet the peer: a fresh process for each, or one process that serves the run.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::case::{Case, Transport};
+use super::driver::{PeerHandle as _, Settings, run_case};
+use super::judge::FailKind;
+use super::launcher::{Peer, Target, ended};
+use super::probe::{Ready, Unready, probe};
+use super::process::{EXIT_GRACE, Process};
+use super::result::{CaseResult, Reason};
+use super::verdict::Verdict;
+
+/// The name under which a peer that breaks the handshake is reported: no case has been run then.
+pub const PEER_HANDSHAKE: &str = "peer/handshake";
+
+/// The name under which the end of the process that serves a run is reported.
+const PEER_PROCESS: &str = "peer/process";
+
+/// A place for the cases of one transport.
+#[derive(Debug)]
+pub struct Lab {
+    /// The implementation under test.
+    target: Target,
+    /// The transport of all connections.
+    transport: Transport,
+    /// How long a process may take to complete a handshake.
+    start: Duration,
+    /// Deadlines of the cases.
+    settings: Settings,
+    /// The peer that serves the run, or why it could not be started again; on stdio a process has one connection, so there
+    /// is none.
+    shared: Mutex<Result<Option<Peer>, Unready>>,
+    /// Deaths of the shared process that no case has repeated on a process of its own.
+    unexplained_deaths: Mutex<Vec<String>>,
+}
+
+impl Lab {
+    /// Looks at the peer for the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Unready`] says why no case can be judged.
+    pub async fn open(target: Target, transport: Transport, start: Duration) -> Result<(Self, Ready), Unready> {
+        let mut peer = target.launch(transport, &[], start).await?;
+        let ready = probe(&mut peer, start).await?;
+        let shared = match transport {
+            Transport::Websocket => Some(peer),
+            Transport::Stdio => {
+                end(&peer).await;
+                None
+            }
+        };
+        let lab = Self {
+            target,
+            transport,
+            start,
+            settings: Settings::default(),
+            shared: Mutex::new(Ok(shared)),
+            unexplained_deaths: Mutex::default(),
+        };
+        Ok((lab, ready))
+    }
+
+    /// The same lab with other deadlines.
+    #[must_use]
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Runs one case. Dropping the future ends the process that was started for it.
+    pub async fn run(&self, case: &Case) -> CaseResult {
+        if self.transport == Transport::Stdio || case.isolate || !case.env.is_empty() {
+            return self.run_isolated(case).await;
+        }
+        let mut peer = match self.shared_peer().await {
+            Ok(peer) => peer,
+            Err(unready) => return self.not_run(case, &unready),
+        };
+        let result = self.run_on(case, &mut peer).await;
+        if !peer.process().is_some_and(Process::has_ended) {
+            return result;
+        }
+        // Several cases may have been running: each of them is given a process of its own, and the culprit shows.
+        let again = self.run_isolated(case).await;
+        if !matches!(again.verdict, Verdict::Fail(_)) {
+            let status = match peer.process() {
+                Some(process) => process.wait().await,
+                None => None,
+            };
+            let death = format!("the process {} while {} ran", ended(status), case.id);
+            self.unexplained_deaths.lock().await.push(death);
+        }
+        again
+    }
+
+    /// Ends the process that served the run. Returns what is to be said about it.
+    pub async fn close(&self) -> Vec<CaseResult> {
+        let mut results = Vec::new();
+        let result = |verdict, reason| CaseResult::without_run(PEER_PROCESS, self.transport, verdict, reason);
+        if let Ok(Some(peer)) = &*self.shared.lock().await
+            && end(peer).await
+        {
+            results.push(result(Verdict::Fail(FailKind::Leak), leak()));
+        }
+        let unexplained = std::mem::take(&mut *self.unexplained_deaths.lock().await);
+        if !unexplained.is_empty() {
+            let came = format!("{}; no case makes it die alone", unexplained.join(", "));
+            results.push(result(Verdict::Error, Reason::plain(came)));
+        }
+        results
+    }
+
+    /// The peer that serves the run; started anew after it has died.
+    async fn shared_peer(&self) -> Result<Peer, Unready> {
+        let mut shared = self.shared.lock().await;
+        match &*shared {
+            Ok(Some(peer)) if !peer.process().is_some_and(Process::has_ended) => {}
+            Err(unready) => return Err(unready.clone()),
+            Ok(_) => *shared = self.own_peer(&[]).await.map(Some),
+        }
+        shared.clone().map(|peer| peer.expect("a listening peer was just found or started"))
+    }
+
+    /// Runs a case on a process of its own.
+    async fn run_isolated(&self, case: &Case) -> CaseResult {
+        let mut peer = match self.own_peer(&case.env).await {
+            Ok(peer) => peer,
+            Err(unready) => return self.not_run(case, &unready),
+        };
+        let mut result = self.run_on(case, &mut peer).await;
+        if end(&peer).await && result.verdict == Verdict::Pass {
+            result.verdict = Verdict::Fail(FailKind::Leak);
+            result.reason = Some(leak());
+        }
+        result
+    }
+
+    /// A new process. On stdio it has one session only, which is left to the case.
+    async fn own_peer(&self, env: &[(String, String)]) -> Result<Peer, Unready> {
+        let mut peer = self.target.launch(self.transport, env, self.start).await?;
+        if self.transport == Transport::Websocket {
+            probe(&mut peer, self.start).await?;
+        }
+        Ok(peer)
+    }
+
+    async fn run_on(&self, case: &Case, peer: &mut Peer) -> CaseResult {
+        let position = peer.process().map_or(0, |process| process.stderr().position());
+        let run = run_case(case, peer, &self.settings).await;
+        let stderr = peer.process().map_or_else(String::new, |process| process.stderr().since(position));
+        CaseResult::of_run(case, self.transport, &run, stderr)
+    }
+
+    fn not_run(&self, case: &Case, unready: &Unready) -> CaseResult {
+        CaseResult::without_run(&case.id, self.transport, Verdict::NotRun, Reason::plain(unready.to_string()))
+    }
+}
+
+/// Ends the process of a peer; returns whether it had to be killed. A stdio peer has lost its input already; a listening
+/// one does not end by itself.
+async fn end(peer: &Peer) -> bool {
+    let grace = match peer.transport() {
+        Transport::Stdio => EXIT_GRACE,
+        Transport::Websocket => Duration::ZERO,
+    };
+    match peer.process() {
+        Some(process) => process.end(grace).await.leaked,
+        None => false,
+    }
+}
+
+fn leak() -> Reason {
+    Reason {
+        expected: "no process left after the end of its connection, SIGTERM and two seconds".to_owned(),
+        ..Reason::plain("a process had to be killed")
+    }
+}

@@ -1,0 +1,143 @@
+//! The end of a trace for people: frames both ways with their bodies decoded, and what the origins saw.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::case::MAIN;
+use super::trace::{Event, Trace, What};
+
+/// Lines that a transcript has at most.
+const LINES: usize = 40;
+
+/// Characters of a frame that are shown.
+const FRAME_CHARACTERS: usize = 400;
+
+/// Decoded bytes of a body that are shown.
+const BODY_BYTES: usize = 48;
+
+/// The last events of a trace, one a line, oldest first.
+pub fn transcript(trace: &Trace) -> Vec<String> {
+    let lines: Vec<String> = trace.events.iter().filter_map(line).collect();
+    let left_out = lines.len().saturating_sub(LINES);
+    let mut shown = lines[left_out..].to_vec();
+    if left_out > 0 {
+        shown.insert(0, format!("({left_out} earlier events)"));
+    }
+    shown
+}
+
+fn line(event: &Event) -> Option<String> {
+    let text = match &event.what {
+        What::Sent { connection, text } => format!("{}-> {}", prefix(connection), frame(text)),
+        What::Received { connection, text, binary } => {
+            format!("{}<- {}{}", prefix(connection), if *binary { "(binary) " } else { "" }, frame(text))
+        }
+        What::Ping { connection, .. } => format!("{}<- ping", prefix(connection)),
+        What::Pong { connection, .. } => format!("{}<- pong", prefix(connection)),
+        What::CloseFrame { connection, code } => match code {
+            Some(code) => format!("{}<- close frame {code}", prefix(connection)),
+            None => format!("{}<- close frame", prefix(connection)),
+        },
+        What::Garbage { connection, reason } => format!("{}<- not a frame: {reason}", prefix(connection)),
+        What::Ended { connection, reason } => format!("{}<- end of the connection: {reason}", prefix(connection)),
+        What::Unreached { connection, reason } => format!("{}no connection: {reason}", prefix(connection)),
+        What::Stalled { connection } => format!("{}the peer does not read", prefix(connection)),
+        What::Deadline { milliseconds } => format!("deadline of the step after {milliseconds} ms"),
+        What::Exited { code: Some(code) } => format!("the process exited with status {code}"),
+        What::Exited { code: None } => "the process was ended by a signal".to_owned(),
+        What::Memory { bytes } => format!("peak memory of the process: {bytes} bytes"),
+        What::Probed { status } => format!("HTTP status {status} on the listening address"),
+        What::Request { origin, method, target, body, .. } => {
+            format!("{}: {method} {} ({} body bytes)", origin_name(*origin), shortened(target), body.len())
+        }
+        What::Aborted { origin, path } => format!("{}: connection of {path} closed by the peer", origin_name(*origin)),
+        What::Blocked { origin, path, written } => {
+            format!("{}: writing {path} stands still after {written} bytes", origin_name(*origin))
+        }
+        What::Broken { reason } => format!("the suite cannot go on: {reason}"),
+        What::Begun { .. }
+        | What::Step { .. }
+        | What::Accepted { .. }
+        | What::Closed { .. }
+        | What::Finished => return None,
+    };
+    Some(format!("{:>9.3}  {text}", event.at().as_secs_f64()))
+}
+
+/// Nothing for the connection that steps mean when they name none.
+fn prefix(connection: &str) -> String {
+    if connection == MAIN { String::new() } else { format!("{connection} ") }
+}
+
+fn origin_name(origin: usize) -> &'static str {
+    if origin == 0 { "origin" } else { "origin2" }
+}
+
+/// A frame, and behind it its body in plain.
+fn frame(text: &str) -> String {
+    let shown = shortened(text);
+    match serde_json::from_str(text).ok().as_ref().and_then(body) {
+        Some(bytes) => {
+            let end = bytes.len().min(BODY_BYTES);
+            let more = if bytes.len() > end { format!("… ({} bytes)", bytes.len()) } else { String::new() };
+            format!("{shown}  # \"{}\"{more}", bytes[..end].escape_ascii())
+        }
+        None => shown,
+    }
+}
+
+/// The decoded body of a message that carries one, unless it is empty.
+fn body(message: &Value) -> Option<Vec<u8>> {
+    let encoded = match (message["params"]["deltaBase64"].as_str(), message["params"]["bodyBase64"].as_str()) {
+        (Some(delta), _) => delta,
+        (None, Some(body)) => body,
+        (None, None) => message["result"]["bodyBase64"].as_str()?,
+    };
+    STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(FRAME_CHARACTERS) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(whats: impl IntoIterator<Item = What>) -> Trace {
+        let events = whats.into_iter().zip(1..).map(|(what, number)| Event { number, micros: number * 1000, what });
+        Trace { events: events.collect() }
+    }
+
+    fn received(connection: &str, text: &str) -> What {
+        What::Received { connection: connection.to_owned(), text: text.to_owned(), binary: false }
+    }
+
+    #[test]
+    fn bodies_are_shown_decoded_and_other_connections_by_name() {
+        let shown = transcript(&trace([
+            received(MAIN, r#"{"params":{"deltaBase64":"aGkK"}}"#),
+            received("b", r#"{"result":{"bodyBase64":""}}"#),
+            What::Finished,
+        ]));
+        assert_eq!(
+            shown,
+            [
+                r#"    0.001  <- {"params":{"deltaBase64":"aGkK"}}  # "hi\n""#,
+                r#"    0.002  b <- {"result":{"bodyBase64":""}}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_trace_is_shown() {
+        let shown = transcript(&trace((0..LINES + 2).map(|number| received(MAIN, &number.to_string()))));
+        assert_eq!(shown.len(), LINES + 1);
+        assert_eq!(shown[0], "(2 earlier events)");
+        assert!(shown[LINES].ends_with("<- 41"), "{}", shown[LINES]);
+    }
+}
