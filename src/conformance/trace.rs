@@ -301,15 +301,28 @@ pub fn shorten(frame: &[u8]) -> String {
         }
         return value.to_string();
     }
-    let text = String::from_utf8_lossy(frame);
+    let text = plain_text(frame);
     if text.len() <= PLAIN_BYTES {
-        return text.into_owned();
+        return text;
     }
     let mut end = PLAIN_BYTES;
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     format!("{}… ({} bytes)", &text[..end], frame.len())
+}
+
+/// The frame as text. Bad UTF-8 is marked in front, so that it never reads as a message.
+fn plain_text(frame: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(frame) {
+        return text.to_owned();
+    }
+    let mut text = "not UTF-8: ".to_owned();
+    for chunk in frame.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 fn shorten_body(text: &mut String) {
@@ -400,5 +413,6 @@ mod tests {
         assert_eq!(shorten(bad.as_bytes()), bad);
         let twice = format!(r#"{{"a":1,"a":"{}"}}"#, "x".repeat(2_000));
         assert_eq!(shorten(twice.as_bytes()), twice);
+        assert_eq!(shorten(b"{\"a\":\"\xff\"}"), r#"not UTF-8: {"a":"\xff"}"#);
     }
 }
