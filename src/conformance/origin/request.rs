@@ -65,11 +65,7 @@ pub(super) async fn read_request(
     Some(request)
 }
 
-async fn read_body(
-    request: &Request,
-    input: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-) -> Option<Vec<u8>> {
+async fn read_body(request: &Request, input: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Option<Vec<u8>> {
     let chunked = request.values("transfer-encoding").any(|value| value.eq_ignore_ascii_case("chunked"));
     match request.values("content-length").next() {
         _ if chunked => read_chunks(input, buffer).await,
