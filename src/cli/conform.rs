@@ -185,9 +185,9 @@ impl Server {
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
         run.map_err(usage)?;
-        let summary = reports.end(self.strict_should, &replay).map_err(|error| {
-            (RunOutcome::Incomplete, format!("the report cannot be written: {error}"))
-        })?;
+        let summary = reports
+            .end(self.strict_should, &replay)
+            .map_err(|error| (RunOutcome::Incomplete, format!("the report cannot be written: {error}")))?;
         if let Some((path, file)) = junit {
             junit::write(&summary, &replay, io::BufWriter::new(file)).map_err(unwritten(path))?;
         }
@@ -229,7 +229,8 @@ impl Server {
             Some(command) => Target::split(command).map_err(usage)?,
             None if self.argv.is_empty() => {
                 let this = std::env::current_exe().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
-                let this = this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))?;
+                let this =
+                    this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))?;
                 [this.as_str(), "serve", "--listen", "{listen}"].map(str::to_owned).to_vec()
             }
             None => self.argv.clone(),

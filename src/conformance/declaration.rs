@@ -15,7 +15,6 @@ use serde::Deserialize;
 
 use super::case::{Revision, Transport};
 
-
 /// Where the declaration is looked for when the command line names none.
 pub const DECLARATION_FILE: &str = "exec-http.toml";
 

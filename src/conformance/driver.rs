@@ -303,8 +303,10 @@ impl<P: PeerHandle> Driver<'_, P> {
         };
         let (paused, watching) = watch::channel(false);
         let reader = tokio::spawn(read(name.to_owned(), wire.receiver, watching, self.events.clone()));
-        self.connections
-            .insert(name.to_owned(), Connection { sender: Some(wire.sender), stalled: false, closing: false, paused, reader });
+        self.connections.insert(
+            name.to_owned(),
+            Connection { sender: Some(wire.sender), stalled: false, closing: false, paused, reader },
+        );
         State::Ready
     }
 
@@ -393,7 +395,9 @@ impl<P: PeerHandle> Driver<'_, P> {
             }
             What::CloseFrame { connection, .. } => {
                 let closing = self.connections.get_mut(connection).filter(|found| !found.closing);
-                if let Some((sender, closing)) = closing.and_then(|found| Some((found.sender.as_mut()?, &mut found.closing))) {
+                if let Some((sender, closing)) =
+                    closing.and_then(|found| Some((found.sender.as_mut()?, &mut found.closing)))
+                {
                     *closing = true;
                     let close = sender.encode_close();
                     let _ = timeout(EXIT_STATUS, sender.write(&close)).await;

@@ -295,7 +295,8 @@ mod tests {
         refused(&entry("case = \"stream/a\"\nreason = \" \""), &ExpectationError::NoReason("stream/a".into()));
         let expired = entry("case = \"stream/a\"\nreason = \"r\"\nuntil = 2026-07-01");
         refused(&expired, &ExpectationError::Expired("stream/a".into()));
-        let twice = entry("case = \"stream/a\"\nreason = \"r\"") + &entry("case = \"stream/a\"\ntransport = \"ws\"\nreason = \"r\"");
+        let twice = entry("case = \"stream/a\"\nreason = \"r\"")
+            + &entry("case = \"stream/a\"\ntransport = \"ws\"\nreason = \"r\"");
         refused(&twice, &ExpectationError::Duplicate("stream/a on ws".into()));
         for form in [
             entry("case = \"stream/a\""),
@@ -345,7 +346,10 @@ mod tests {
         let on_ws = "[[expect]]\ncase = \"stream/a\"\ntransport = \"ws\"\nexpect = \"fail\"\nreason = \"r\"\n";
         let expectations = parse(on_ws).expect("the entry is well formed");
         let refused = Err(ExpectationError::NotApplicable("stream/a on ws".into()));
-        assert_eq!(expectations.check(&[Transport::Stdio, Transport::Websocket], |_, on| on == Transport::Stdio), refused);
+        assert_eq!(
+            expectations.check(&[Transport::Stdio, Transport::Websocket], |_, on| on == Transport::Stdio),
+            refused
+        );
         assert_eq!(expectations.check(&[Transport::Stdio], |_, _| false), Ok(()));
         let anywhere = parse("[[expect]]\ncase = \"stream/a\"\nexpect = \"fail\"\nreason = \"r\"\n");
         let anywhere = anywhere.expect("the entry is well formed");

@@ -280,9 +280,9 @@ impl<'a> Judge<'a> {
                 return;
             }
             self.verdict = Some(match self.warning.take() {
-                _ if !self.observed => Judgement::Error("no step observed the peer".to_owned()),
                 Some(finding) => Judgement::Warn(finding),
-                None => Judgement::Pass,
+                None if self.observed => Judgement::Pass,
+                None => Judgement::Error("no step observed the peer".to_owned()),
             });
         }
         let Some((index, true)) = self.current else { return };
@@ -292,7 +292,11 @@ impl<'a> Judge<'a> {
                 self.met_micros = event.micros;
                 self.current = Some((index, false));
             }
-            Progress::Failed(kind, got) => self.fail(index, kind, &got),
+            Progress::Failed(kind, got) => {
+                // What is not as it should be was observed nevertheless.
+                self.observed = true;
+                self.fail(index, kind, &got);
+            }
             Progress::Pending => {
                 if let What::Deadline { milliseconds } = event.what {
                     self.miss(index, milliseconds);

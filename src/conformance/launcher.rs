@@ -54,7 +54,9 @@ impl fmt::Display for TargetError {
             Self::Words => f.write_str("the command has unbalanced quotes"),
             Self::Empty => f.write_str("the command is empty"),
             Self::Url(url) => write!(f, "not a ws:// URL: {url}"),
-            Self::Remote(host) => write!(f, "{host} is not a loopback address; --allow-remote sends hostile frames to it"),
+            Self::Remote(host) => {
+                write!(f, "{host} is not a loopback address; --allow-remote sends hostile frames to it")
+            }
             Self::Transport(transport, why) => write!(f, "cannot test over {transport}: {why}"),
         }
     }
@@ -137,7 +139,9 @@ impl Target {
         limit: Duration,
     ) -> Result<Peer, LaunchError> {
         let command = match self {
-            Self::Attach(url) => return Ok(Peer { process: None, endpoint: Endpoint::Url { url: url.clone(), _stdin: None } }),
+            Self::Attach(url) => {
+                return Ok(Peer { process: None, endpoint: Endpoint::Url { url: url.clone(), _stdin: None } });
+            }
             Self::Command(command) => command,
         };
         let port = if command.has("{addr}") || command.has("{port}") { Some(free_port()?) } else { None };

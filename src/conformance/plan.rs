@@ -132,13 +132,8 @@ barrier
     fn a_case_exists_on_its_own_transport_only() {
         let shown: Vec<_> =
             jobs(&CASES, &BOTH).iter().map(|job| format!("{} {}", job.case.id, job.transport)).collect();
-        let expected = [
-            "area/plain stdio",
-            "area/plain ws",
-            "area/own-process ws",
-            "area/variables stdio",
-            "area/variables ws",
-        ];
+        let expected =
+            ["area/plain stdio", "area/plain ws", "area/own-process ws", "area/variables stdio", "area/variables ws"];
         assert_eq!(shown, expected);
         assert_eq!(ids(&CASES)["area/own-process"], [Transport::Websocket]);
     }

@@ -251,7 +251,11 @@ impl Session<'_> {
     fn pollution(&self, frame: &[u8], why: &str) -> Unready {
         let is_json = serde_json::from_slice::<Value>(frame).is_ok();
         let (kind, clause, expected) = if self.is_stdio() && !is_json {
-            (FailKind::StdoutPollution, "TRANSPORT-7", "nothing but messages on standard output; logs go to standard error")
+            (
+                FailKind::StdoutPollution,
+                "TRANSPORT-7",
+                "nothing but messages on standard output; logs go to standard error",
+            )
         } else {
             (FailKind::Malformed, "ENVELOPE-1", "frames that are messages")
         };
@@ -316,7 +320,8 @@ mod tests {
     async fn a_peer_that_answers_wrongly_breaks_a_clause() {
         let empty = look(r#"/bin/sh -c 'read line; echo "{\"id\":0,\"result\":{}}"; cat'"#, LONG).await;
         assert_eq!(violation(empty), (FailKind::Assertion, "HANDSHAKE-2".to_owned()));
-        let refused = look(r#"/bin/sh -c 'echo "{\"id\":0,\"error\":{\"code\":1,\"message\":\"\"}}"; cat'"#, LONG).await;
+        let refused =
+            look(r#"/bin/sh -c 'echo "{\"id\":0,\"error\":{\"code\":1,\"message\":\"\"}}"; cat'"#, LONG).await;
         assert_eq!(violation(refused), (FailKind::Assertion, "HANDSHAKE-2".to_owned()));
         let no_message = look("/bin/sh -c 'echo {}; cat'", LONG).await;
         assert_eq!(violation(no_message), (FailKind::Malformed, "ENVELOPE-1".to_owned()));

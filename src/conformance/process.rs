@@ -245,7 +245,8 @@ impl Tail {
 /// the origin of the suite.
 fn proxy_variables() -> impl Iterator<Item = OsString> {
     const NAMES: [&str; 5] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy"];
-    let is_proxy = |name: &OsString| name.to_str().is_some_and(|name| NAMES.contains(&name.to_ascii_lowercase().as_str()));
+    let is_proxy =
+        |name: &OsString| name.to_str().is_some_and(|name| NAMES.contains(&name.to_ascii_lowercase().as_str()));
     std::env::vars_os().map(|(name, _)| name).filter(is_proxy)
 }
 
@@ -282,8 +283,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ends_by_itself_leaves_its_status_and_its_stderr() {
-        let (process, stdin, _stdout) = Process::start(&shell("cat; echo $WORD >&2; exit 3"), &[("WORD".into(), "bye".into())])
-            .expect("a shell can be started");
+        let (process, stdin, _stdout) =
+            Process::start(&shell("cat; echo $WORD >&2; exit 3"), &[("WORD".into(), "bye".into())])
+                .expect("a shell can be started");
         let stderr = process.stderr().clone();
         drop(stdin);
         let ended = process.end(EXIT_GRACE).await;
@@ -308,7 +310,8 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_a_process_kills_its_group() {
-        let (process, stdin, mut stdout) = Process::start(&shell("sleep 60 & sleep 60"), &[]).expect("a shell can be started");
+        let (process, stdin, mut stdout) =
+            Process::start(&shell("sleep 60 & sleep 60"), &[]).expect("a shell can be started");
         drop(process);
         let mut rest = Vec::new();
         // The pipe ends when the last process that holds it has gone.

@@ -165,8 +165,8 @@ impl Run {
                 },
             };
             let job = jobs.remove(&id).expect("every task belongs to a job");
-            let mut result = result
-                .unwrap_or_else(|error| without_run(&job, Verdict::Error, &format!("the suite failed: {error}")));
+            let mut result =
+                result.unwrap_or_else(|error| without_run(&job, Verdict::Error, &format!("the suite failed: {error}")));
             self.expectations.apply(&mut result);
             reports.add(result);
         }

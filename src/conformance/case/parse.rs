@@ -297,7 +297,9 @@ fn check(case: &Case) -> Result<(), String> {
 fn observes(step: &Step) -> bool {
     match &step.action {
         Action::Expect(expect) => !matches!(expect, Expect::Closed | Expect::Exit(_)),
-        Action::Origin(_, check) => !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0) | OriginCheck::Idle),
+        Action::Origin(_, check) => {
+            !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0) | OriginCheck::Idle)
+        }
         Action::Probe { .. } => true,
         _ => false,
     }

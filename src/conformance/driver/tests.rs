@@ -66,7 +66,8 @@ fn case(body: &str) -> Case {
 
 async fn run(body: &str, answer: fn(&str) -> Vec<String>) -> Judgement {
     let case = case(body);
-    let settings = Settings { handshake: Duration::from_millis(200), step: Duration::from_millis(200), ..Default::default() };
+    let settings =
+        Settings { handshake: Duration::from_millis(200), step: Duration::from_millis(200), ..Default::default() };
     let run = run_case(&case, &mut Scripted { answer }, &settings).await;
     assert_eq!(judge(&case, &run.trace), run.judgement, "the stored trace gives the same verdict");
     run.judgement
@@ -85,7 +86,8 @@ async fn a_peer_that_does_nothing_passes_nothing() {
     assert!(matches!(run("barrier", silent).await, Judgement::NoHandshake(_)));
     assert!(matches!(run("barrier", echo).await, Judgement::NoHandshake(_)));
     for file in super::super::suites::all().iter().filter(|case| case.only != Some(Transport::Websocket)) {
-        let settings = Settings { handshake: Duration::from_millis(20), step: Duration::from_millis(20), ..Default::default() };
+        let settings =
+            Settings { handshake: Duration::from_millis(20), step: Duration::from_millis(20), ..Default::default() };
         let run = run_case(file, &mut Scripted { answer: |_| Vec::new() }, &settings).await;
         assert!(!matches!(run.judgement, Judgement::Pass | Judgement::Warn(_)), "{}", file.id);
     }

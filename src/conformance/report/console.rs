@@ -25,8 +25,7 @@ impl Console {
     /// Looks at the two streams and at `NO_COLOR`.
     pub fn new() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let draw =
-            if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let draw = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let progress = ProgressBar::with_draw_target(Some(0), draw);
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or(ProgressStyle::default_bar());
         progress.set_style(style);
@@ -98,10 +97,7 @@ fn text(summary: &Summary, replay: &str, paint: Paint) -> String {
         let _ = write!(text, "\n{}\n{rest}", paint.verdict(head, result.verdict.bearing()));
     }
     let _ = writeln!(text);
-    for (verdict, heading) in [
-        (Verdict::NotApplicable, "not applicable"),
-        (Verdict::Xfail, "failed as expected"),
-    ] {
+    for (verdict, heading) in [(Verdict::NotApplicable, "not applicable"), (Verdict::Xfail, "failed as expected")] {
         let of_class: Vec<_> = summary.results.iter().filter(|result| result.verdict == verdict).collect();
         for result in &of_class {
             let came = result.came().lines().next().unwrap_or_default();
