@@ -1,6 +1,12 @@
 //! The command line of the suite: exit codes and closing lines, above all for peers that do nothing.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Answers every request with an empty result.
 const EMPTY_RESULTS: &str = r#"while IFS= read -r line; do
@@ -84,9 +90,9 @@ fn a_line_that_is_no_message_is_pollution() {
 
 #[test]
 fn the_built_in_executor_passes_a_selected_case_and_the_reports_say_so() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let (json, junit) = (folder.join("cli.jsonl"), folder.join("cli.xml"));
-    let path = |path: &std::path::Path| path.to_str().expect("the path is UTF-8").to_owned();
+    let path = |path: &Path| path.to_str().expect("the path is UTF-8").to_owned();
     let arguments = ["--only", "handshake/session", "--json", &path(&json), "--junit", &path(&junit)];
     let output = suite(&arguments);
     let report = stdout(&output);
@@ -98,6 +104,37 @@ fn the_built_in_executor_passes_a_selected_case_and_the_reports_say_so() {
     assert_eq!(passes, 2, "{json}");
     let junit = std::fs::read_to_string(junit).expect("the file was written");
     assert!(junit.contains(r#"<testcase name="handshake/session""#), "{junit}");
+}
+
+#[test]
+fn an_interrupt_ends_the_peer_and_still_writes_the_reports() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (pipe, json) = (folder.join("interrupt.pipe"), folder.join("interrupt.jsonl"));
+    let _ = std::fs::remove_file(&pipe);
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be started");
+    assert!(made.success());
+    // The peer holds the pipe open as long as one of its processes lives.
+    let peer = format!("exec 3>'{}'; echo started >&3; sleep 600 & exec sleep 600", pipe.display());
+    let suite = Command::new(env!("CARGO_BIN_EXE_exec-http"))
+        .args(["conform", "server", "--json", &json.to_string_lossy(), "--", "/bin/sh", "-c", &peer])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the suite can be started");
+    let mut peer = BufReader::new(File::open(&pipe).expect("the peer opens the other end"));
+    let mut started = String::new();
+    peer.read_line(&mut started).expect("the peer writes a line");
+    let suite_id = i32::try_from(suite.id()).expect("a process id fits");
+    kill(Pid::from_raw(suite_id), Signal::SIGINT).expect("the suite is running");
+    let output = suite.wait_with_output().expect("the suite ends");
+    let report = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{report}");
+    assert!(report.lines().next().is_some_and(|first| first.ends_with("have one cause: interrupted")), "{report}");
+    let json = std::fs::read_to_string(json).expect("the file was written");
+    assert!(json.lines().last().is_some_and(|last| last.contains(r#""event":"end""#)), "{json}");
+    // Ends only when no process of the peer is left.
+    let mut rest = String::new();
+    peer.read_to_string(&mut rest).expect("the pipe can be read");
 }
 
 /// The command line or a file is wrong: status 2 and a message on standard error that contains this.
@@ -126,7 +163,7 @@ fn wrong_arguments_end_with_status_2() {
 
 #[test]
 fn an_expectation_for_an_unknown_case_ends_with_status_2() {
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("unknown-case.toml");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unknown-case.toml");
     let entry = "[[expect]]\ncase = \"no/such-case\"\nexpect = \"fail\"\nreason = \"none\"\n";
     std::fs::write(&file, entry).expect("the folder of the tests can be written");
     check_usage(&["--expect", file.to_str().expect("the path is UTF-8")], "no such case: no/such-case");

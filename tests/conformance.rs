@@ -73,9 +73,8 @@ fn run(job: Job) -> Result<Completion, Failed> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trial = |job: Job| {
-        Trial::ignorable_test(format!("server::{}::{}", job.transport, job.case.id), move || run(job))
-    };
+    let trial =
+        |job: Job| Trial::ignorable_test(format!("server::{}::{}", job.transport, job.case.id), move || run(job));
     let trials = jobs(suites::all(), &TRANSPORTS).into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut clean = true;

@@ -56,11 +56,9 @@ fn line(event: &Event) -> Option<String> {
             format!("{}: writing {path} stands still after {written} bytes", origin_name(*origin))
         }
         What::Broken { reason } => format!("the suite cannot go on: {reason}"),
-        What::Begun { .. }
-        | What::Step { .. }
-        | What::Accepted { .. }
-        | What::Closed { .. }
-        | What::Finished => return None,
+        What::Begun { .. } | What::Step { .. } | What::Accepted { .. } | What::Closed { .. } | What::Finished => {
+            return None;
+        }
     };
     Some(format!("{:>9.3}  {text}", event.at().as_secs_f64()))
 }
