@@ -287,7 +287,8 @@ fn sha256(bytes: &[u8]) -> String {
 /// A frame as a trace keeps it: long bodies as length and hash, long texts that are no JSON cut.
 pub fn shorten(frame: &[u8]) -> String {
     // What the strict reader refuses stays as it is, so that the judge refuses it too.
-    if frame.len() > BODY_CHARACTERS
+    let marked = memchr::memmem::find(frame, DIGEST_MARK.as_bytes()).is_some();
+    if (frame.len() > BODY_CHARACTERS || marked)
         && let Ok(mut value) = crate::protocol::json::parse(frame)
     {
         for container in ["params", "result"] {
@@ -326,7 +327,10 @@ fn plain_text(frame: &[u8]) -> String {
 }
 
 fn shorten_body(text: &mut String) {
-    if text.len() > BODY_CHARACTERS
+    if text.starts_with(DIGEST_MARK) {
+        // A peer wrote what only a trace may say: it is no base64, and must not become any.
+        text.insert(0, '!');
+    } else if text.len() > BODY_CHARACTERS
         && let Ok(bytes) = STANDARD.decode(&*text)
     {
         *text = Body::new(&bytes).into();
@@ -405,6 +409,13 @@ mod tests {
         let value: Value = serde_json::from_str(&text).expect("still JSON");
         let body = value["result"]["bodyBase64"].as_str().and_then(Body::from_text).expect("a body");
         assert!(body.is(&bytes) && !body.is(&[3; 99_999]) && body.len() == 100_000);
+    }
+
+    #[test]
+    fn a_peer_cannot_write_a_digest() {
+        let forged = r#"{"method":"m","params":{"deltaBase64":"$sha256 00 5 YQ=="}}"#;
+        let value: Value = serde_json::from_str(&shorten(forged.as_bytes())).expect("still JSON");
+        assert_eq!(value["params"]["deltaBase64"].as_str().and_then(Body::from_text), None);
     }
 
     #[test]
