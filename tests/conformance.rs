@@ -31,9 +31,13 @@ struct Peer {
     lab: OnceLock<Result<(Lab, Claims), String>>,
 }
 
-static PEERS: [Peer; 2] = TRANSPORTS.map(|transport| Peer { transport, lab: OnceLock::new() });
+static PEERS: [Peer; 2] = [Peer::new(Transport::Stdio), Peer::new(Transport::Websocket)];
 
 impl Peer {
+    const fn new(transport: Transport) -> Self {
+        Self { transport, lab: OnceLock::new() }
+    }
+
     fn of(transport: Transport) -> &'static Self {
         PEERS.iter().find(|peer| peer.transport == transport).expect("there is one for each transport")
     }
@@ -67,6 +71,11 @@ fn run(job: Job) -> Result<Completion, Failed> {
     let result = RUNTIME.block_on(lab.run(job.case));
     match result.verdict {
         Verdict::Pass => Ok(Completion::Completed),
+        // A broken SHOULD is told and fails nothing, as in a run of the suite.
+        Verdict::Warn => {
+            eprint!("{}", card(&result, "exec-http conform server"));
+            Ok(Completion::Completed)
+        }
         _ => Err(card(&result, "exec-http conform server").into()),
     }
 }
