@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::case::{Form, Transport};
 use super::declaration::{CANCEL, HEADER_ENV_VARS};
-use super::driver::PeerHandle as _;
+use super::driver::{PeerHandle as _, Settings};
 use super::judge::FailKind;
 use super::launcher::{LaunchError, Peer, ended};
 use super::result::Reason;
@@ -22,6 +22,9 @@ use crate::protocol::message::Message;
 
 /// Round trips that are measured.
 const ROUND_TRIPS: i64 = 20;
+
+/// The slowest of them is this often contained in the deadline of a step.
+const ROUND_TRIPS_PER_STEP: u32 = 20;
 
 /// How long one of them may take before measuring is given up.
 const ROUND_TRIP_LIMIT: Duration = Duration::from_secs(2);
@@ -45,6 +48,15 @@ pub struct Ready {
     pub shown: BTreeSet<&'static str>,
     /// The slowest of the measured round trips.
     pub round_trip: Duration,
+}
+
+impl Ready {
+    /// How much longer than usual everything may take with this peer on this machine: 1, unless the usual deadline of a step
+    /// is shorter than 20 of the slowest round trips.
+    pub fn time_scale(&self) -> f64 {
+        let slow = (self.round_trip * ROUND_TRIPS_PER_STEP).as_secs_f64() / Settings::default().step.as_secs_f64();
+        slow.max(1.0)
+    }
 }
 
 /// Why no case can be judged.
