@@ -1,5 +1,7 @@
 //! Does what a case says, and records everything that happens.
 
+mod connection;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
@@ -8,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::case::template::{Names, Template, resolve_json};
@@ -18,7 +19,8 @@ use super::memory::PeakMemory;
 use super::origin::{BoundOrigin, Events, Origin};
 use super::trace::{Event, Trace, What, shorten};
 use super::wire::websocket::probe;
-use super::wire::{Incoming, Receiver, Sender, Wire};
+use super::wire::{Sender, Wire};
+use connection::Connection;
 
 /// Events that may wait for the driver.
 const WAITING_EVENTS: usize = 1_024;
@@ -26,8 +28,8 @@ const WAITING_EVENTS: usize = 1_024;
 /// Events of one case; a peer that causes more is judged by what it did until then.
 const CASE_EVENTS: usize = 1_000_000;
 
-/// How long the end of a pipe waits for the exit status that belongs to it.
-const EXIT_STATUS: Duration = Duration::from_millis(250);
+/// How long the end of a pipe waits for the exit status that belongs to it, and an answer to a control frame for its write.
+const PROMPTLY: Duration = Duration::from_millis(250);
 
 /// A peer that has been started, or is attached to.
 pub trait PeerHandle: Send {
@@ -114,26 +116,6 @@ pub async fn run_case(case: &Case, peer: &mut impl PeerHandle, settings: &Settin
     CaseRun { judgement: driver.judge.finish(), trace: driver.trace, duration: driver.start.elapsed() }
 }
 
-/// A connection as the driver holds it.
-struct Connection {
-    /// `None` while a write is under way.
-    sender: Option<Sender>,
-    /// A write was given up in its middle, so that nothing can follow it.
-    stalled: bool,
-    /// A close frame was sent.
-    closing: bool,
-    /// Tells the reading task to pause.
-    paused: watch::Sender<bool>,
-    /// Reads what the peer sends.
-    reader: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
-}
-
 /// Runs one case.
 struct Driver<'a, P> {
     /// What is to be done.
@@ -208,14 +190,14 @@ impl<P: PeerHandle> Driver<'_, P> {
             if !matches!(step.action, Action::Send(_) | Action::SendBytes(..)) {
                 self.flush_burst(deadline).await;
             }
-            self.drain();
+            self.drain().await;
             let mut state = self.record(What::Step { step: index });
             if state != State::Over {
                 state = self.act(step, deadline, state).await;
             }
             while state == State::Waiting {
                 state = match self.next_event(deadline).await {
-                    Some((at, what)) => self.record_at(at, what),
+                    Some((at, what)) => self.take(at, what).await,
                     None => {
                         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                         self.record(What::Deadline { milliseconds })
@@ -226,7 +208,7 @@ impl<P: PeerHandle> Driver<'_, P> {
                 return;
             }
         }
-        self.drain();
+        self.drain().await;
         self.record(What::Finished);
     }
 
@@ -320,12 +302,7 @@ impl<P: PeerHandle> Driver<'_, P> {
             Ok(Err(error)) => return self.record(unreached(error.to_string())),
             Err(_) => return self.record(unreached("connecting takes too long".to_owned())),
         };
-        let (paused, watching) = watch::channel(false);
-        let reader = tokio::spawn(read(name.to_owned(), wire.receiver, watching, self.events.clone()));
-        self.connections.insert(
-            name.to_owned(),
-            Connection { sender: Some(wire.sender), stalled: false, closing: false, paused, reader },
-        );
+        self.connections.insert(name.to_owned(), Connection::open(name, wire, self.events.clone()));
         State::Ready
     }
 
@@ -382,62 +359,65 @@ impl<P: PeerHandle> Driver<'_, P> {
     async fn while_recording<T>(&mut self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
-            tokio::select! {
+            let event = tokio::select! {
                 biased;
                 done = &mut work => return Some(done),
-                event = self.next_event(deadline) => match event {
-                    Some((at, what)) => drop(self.record_at(at, what)),
-                    None => return None,
-                },
-            }
+                event = self.next_event(deadline) => event?,
+            };
+            // Outside the select, which could drop it half-way.
+            self.take(event.0, event.1).await;
         }
     }
 
-    /// The next event, or `None` at the deadline.
+    /// The next event, or `None` at the deadline. Cancel safe.
     async fn next_event(&mut self, deadline: Instant) -> Option<(Instant, What)> {
-        let wait = tokio::time::sleep_until(deadline.into());
-        let event = tokio::select! {
+        tokio::select! {
             biased;
-            event = self.incoming.recv() => event?,
-            code = self.peer.exited(), if !self.exited => (Instant::now(), What::Exited { code }),
-            () = wait => return None,
-        };
-        match &event.1 {
-            What::Exited { .. } => self.exited = true,
-            What::Ping { connection, text } => {
-                let payload = text.clone().into_bytes();
-                if let Some(sender) = self.connections.get_mut(connection).and_then(|found| found.sender.as_mut()) {
-                    let pong = sender.encode_pong(&payload);
-                    // A pong that cannot be written at once is missed by a peer that does not read.
-                    let _ = timeout(EXIT_STATUS, sender.write(&pong)).await;
-                }
+            event = self.incoming.recv() => event,
+            code = self.peer.exited(), if !self.exited => {
+                self.exited = true;
+                Some((Instant::now(), What::Exited { code }))
             }
-            What::CloseFrame { connection, .. } => {
-                let closing = self.connections.get_mut(connection).filter(|found| !found.closing);
-                if let Some((sender, closing)) =
-                    closing.and_then(|found| Some((found.sender.as_mut()?, &mut found.closing)))
-                {
-                    *closing = true;
-                    let close = sender.encode_close();
-                    let _ = timeout(EXIT_STATUS, sender.write(&close)).await;
-                }
-            }
+            () = tokio::time::sleep_until(deadline.into()) => None,
+        }
+    }
+
+    /// Records an event and answers it where a client has to. Not cancel safe.
+    async fn take(&mut self, at: Instant, what: What) -> State {
+        let (connection, reply) = match &what {
+            What::Ping { connection, text } => (connection.clone(), Some(text.clone())),
+            What::CloseFrame { connection, .. } => (connection.clone(), None),
             What::Ended { .. } if self.peer.transport() == Transport::Stdio && !self.exited => {
                 // The exit status tells a crash from an orderly end, so it has to come first.
-                if let Ok(code) = timeout(EXIT_STATUS, self.peer.exited()).await {
+                if let Ok(code) = timeout(PROMPTLY, self.peer.exited()).await {
                     self.exited = true;
                     self.record(What::Exited { code });
                 }
+                return self.record_at(at, what);
             }
-            _ => {}
-        }
-        Some(event)
+            _ => return self.record_at(at, what),
+        };
+        let state = self.record_at(at, what);
+        let Some(found) = self.connections.get_mut(&connection).filter(|found| !found.stalled) else { return state };
+        // While a write is under way there is no sender; the peer then misses its answer, as it does from any slow client.
+        let Some(sender) = found.sender.as_mut() else { return state };
+        let bytes = match reply {
+            Some(payload) => sender.encode_pong(payload.as_bytes()),
+            None if found.closing => return state,
+            None => {
+                found.closing = true;
+                sender.encode_close()
+            }
+        };
+        // A peer that does not read misses it, too.
+        let _ = timeout(PROMPTLY, sender.write(&bytes)).await;
+        state
     }
 
     /// Records what has happened already.
-    fn drain(&mut self) {
+    async fn drain(&mut self) {
         while let Ok((at, what)) = self.incoming.try_recv() {
-            self.record_at(at, what);
+            self.take(at, what).await;
         }
     }
 
@@ -473,36 +453,6 @@ impl<P: PeerHandle> Driver<'_, P> {
     #[cfg(not(unix))]
     fn signal(&self, _: Signal) -> Result<(), String> {
         Err("signals exist on Unix only".to_owned())
-    }
-}
-
-/// Reads a connection until its end, unless paused, and tells all that comes.
-async fn read(connection: String, mut receiver: Receiver, mut paused: watch::Receiver<bool>, events: Events) {
-    loop {
-        if *paused.borrow_and_update() {
-            // The sender lives as long as this task.
-            let _ = paused.changed().await;
-            continue;
-        }
-        let incoming = tokio::select! {
-            incoming = receiver.next() => incoming,
-            _ = paused.changed() => continue,
-        };
-        let connection = connection.clone();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let last = matches!(incoming, Incoming::Garbage(_) | Incoming::End(_));
-        let what = match incoming {
-            Incoming::Message { bytes, binary } => What::Received { connection, text: shorten(&bytes), binary },
-            Incoming::Ping(payload) => What::Ping { connection, text: text(&payload) },
-            Incoming::Pong(payload) => What::Pong { connection, text: text(&payload) },
-            Incoming::Close(code) => What::CloseFrame { connection, code },
-            Incoming::Garbage(reason) => What::Garbage { connection, reason },
-            Incoming::End(reason) => What::Ended { connection, reason },
-        };
-        // The driver is gone when the case is over.
-        if events.send((Instant::now(), what)).await.is_err() || last {
-            return;
-        }
     }
 }
 

@@ -287,7 +287,8 @@ fn sha256(bytes: &[u8]) -> String {
 /// A frame as a trace keeps it: long bodies as length and hash, long texts that are no JSON cut.
 pub fn shorten(frame: &[u8]) -> String {
     // What the strict reader refuses stays as it is, so that the judge refuses it too.
-    if frame.len() > BODY_CHARACTERS
+    let marked = memchr::memmem::find(frame, DIGEST_MARK.as_bytes()).is_some();
+    if (frame.len() > BODY_CHARACTERS || marked)
         && let Ok(mut value) = crate::protocol::json::parse(frame)
     {
         for container in ["params", "result"] {
@@ -301,9 +302,9 @@ pub fn shorten(frame: &[u8]) -> String {
         }
         return value.to_string();
     }
-    let text = String::from_utf8_lossy(frame);
+    let text = plain_text(frame);
     if text.len() <= PLAIN_BYTES {
-        return text.into_owned();
+        return text;
     }
     let mut end = PLAIN_BYTES;
     while !text.is_char_boundary(end) {
@@ -312,8 +313,24 @@ pub fn shorten(frame: &[u8]) -> String {
     format!("{}… ({} bytes)", &text[..end], frame.len())
 }
 
+/// The frame as text. Bad UTF-8 is marked in front, so that it never reads as a message.
+fn plain_text(frame: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(frame) {
+        return text.to_owned();
+    }
+    let mut text = "not UTF-8: ".to_owned();
+    for chunk in frame.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 fn shorten_body(text: &mut String) {
-    if text.len() > BODY_CHARACTERS
+    if text.starts_with(DIGEST_MARK) {
+        // A peer wrote what only a trace may say: it is no base64, and must not become any.
+        text.insert(0, '!');
+    } else if text.len() > BODY_CHARACTERS
         && let Ok(bytes) = STANDARD.decode(&*text)
     {
         *text = Body::new(&bytes).into();
@@ -395,10 +412,18 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_cannot_write_a_digest() {
+        let forged = r#"{"method":"m","params":{"deltaBase64":"$sha256 00 5 YQ=="}}"#;
+        let value: Value = serde_json::from_str(&shorten(forged.as_bytes())).expect("still JSON");
+        assert_eq!(value["params"]["deltaBase64"].as_str().and_then(Body::from_text), None);
+    }
+
+    #[test]
     fn bad_base64_and_malformed_frames_stay_bad() {
         let bad = format!(r#"{{"id":1,"result":{{"bodyBase64":"{}*"}}}}"#, "A".repeat(10_000));
         assert_eq!(shorten(bad.as_bytes()), bad);
         let twice = format!(r#"{{"a":1,"a":"{}"}}"#, "x".repeat(2_000));
         assert_eq!(shorten(twice.as_bytes()), twice);
+        assert_eq!(shorten(b"{\"a\":\"\xff\"}"), r#"not UTF-8: {"a":"\xff"}"#);
     }
 }

@@ -188,3 +188,53 @@ async fn websocket_control_frames_reach_the_judge() {
         assert_eq!(run.judgement == Judgement::Pass, passes, "{body}: {:?}", run.judgement);
     }
 }
+
+/// A peer that goes while the suite still writes to it has gone.
+#[tokio::test]
+async fn the_end_of_a_connection_is_not_lost_in_a_write() {
+    /// Greets, reads one more line's beginning, and goes.
+    struct Leaving;
+    impl PeerHandle for Leaving {
+        async fn connect(&mut self) -> io::Result<Wire> {
+            use tokio::io::AsyncReadExt as _;
+            let (input, theirs) = tokio::io::duplex(PIPE_BYTES);
+            let (mine, mut output) = tokio::io::duplex(PIPE_BYTES);
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(theirs);
+                let mut line = String::new();
+                lines.read_line(&mut line).await.expect("the handshake");
+                for answer in greeting(&line) {
+                    output.write_all(format!("{answer}\n").as_bytes()).await.expect("the suite reads");
+                }
+                lines.read_line(&mut line).await.expect("the notification");
+                lines.read_exact(&mut [0; PIPE_BYTES]).await.expect("a long line");
+                drop(output);
+                // The suite still writes when it hears of the end.
+                tokio::task::yield_now().await;
+            });
+            Ok(Wire::stdio(input, mine))
+        }
+
+        fn transport(&self) -> Transport {
+            Transport::Stdio
+        }
+
+        fn authority(&self) -> Option<String> {
+            None
+        }
+
+        fn pid(&self) -> Option<u32> {
+            None
+        }
+
+        async fn exited(&mut self) -> Option<i32> {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some(0)
+        }
+    }
+    let case =
+        case("-> 7 x\n-> raw fill 1MiB\n<- 7 answered or closed\n<- closed\n-> 8 y\n<- 8 answered or closed\nbarrier");
+    let run = run_case(&case, &mut Leaving, &Settings::default()).await;
+    let Judgement::Fail(_, finding) = run.judgement else { panic!("not a failure: {:?}", run.judgement) };
+    assert_eq!((finding.expected.as_str(), finding.got.contains("end of input")), ("barrier", true));
+}
