@@ -9,6 +9,7 @@ pub mod judge;
 pub mod lab;
 pub mod launcher;
 pub mod matcher;
+mod memory;
 pub mod origin;
 pub mod plan;
 pub mod probe;

@@ -1,1 +1,88 @@
-fn main() {}
+//! The conformance suite against the built-in executor, every case on every transport a test of its own:
+//! `server::stdio::stream/seq-from-one`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{LazyLock, OnceLock, RwLock};
+
+use exec_http::conformance::case::Transport;
+use exec_http::conformance::declaration::Declaration;
+use exec_http::conformance::driver::Settings;
+use exec_http::conformance::lab::Lab;
+use exec_http::conformance::launcher::{START, Target};
+use exec_http::conformance::plan::{Claims, Job, jobs};
+use exec_http::conformance::process::CommandLine;
+use exec_http::conformance::report::card::card;
+use exec_http::conformance::suites;
+use exec_http::conformance::verdict::Verdict;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio::runtime::Runtime;
+
+const TRANSPORTS: [Transport; 2] = [Transport::Stdio, Transport::Websocket];
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
+
+/// Cases that depend on time hold it alone.
+static ALONE: RwLock<()> = RwLock::new(());
+
+/// The executor on one transport, started by the first case that needs it.
+struct Peer {
+    transport: Transport,
+    lab: OnceLock<Result<(Lab, Claims), String>>,
+}
+
+static PEERS: [Peer; 2] = TRANSPORTS.map(|transport| Peer { transport, lab: OnceLock::new() });
+
+impl Peer {
+    fn of(transport: Transport) -> &'static Self {
+        PEERS.iter().find(|peer| peer.transport == transport).expect("there is one for each transport")
+    }
+
+    fn lab(&self) -> Result<&(Lab, Claims), Failed> {
+        self.lab.get_or_init(|| RUNTIME.block_on(self.open())).as_ref().map_err(Failed::from)
+    }
+
+    async fn open(&self) -> Result<(Lab, Claims), String> {
+        let argv = [env!("CARGO_BIN_EXE_exec-http"), "serve", "--listen", "{listen}"].map(str::to_owned).to_vec();
+        let target = Target::Command(CommandLine { argv, env: Vec::new(), cwd: None });
+        let (lab, ready) = Lab::open(target, self.transport, START).await.map_err(|unready| unready.to_string())?;
+        let shown = BTreeMap::from([(self.transport.as_str(), ready.shown.clone())]);
+        let claims = Claims { declaration: Declaration::default(), is_spawned: true, shown };
+        Ok((lab.with_settings(Settings { time_scale: ready.time_scale(), ..Settings::default() }), claims))
+    }
+}
+
+fn run(job: Job) -> Result<Completion, Failed> {
+    let (lab, claims) = Peer::of(job.transport).lab()?;
+    if let Some(reason) = claims.not_applicable(&job) {
+        return Ok(Completion::ignored_with(reason));
+    }
+    // A lock that a panicking case has left is as good as any.
+    let (_shared, _exclusive);
+    if job.case.alone {
+        _exclusive = ALONE.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    } else {
+        _shared = ALONE.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    }
+    let result = RUNTIME.block_on(lab.run(job.case));
+    match result.verdict {
+        Verdict::Pass => Ok(Completion::Completed),
+        _ => Err(card(&result, "exec-http conform server").into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trial =
+        |job: Job| Trial::ignorable_test(format!("server::{}::{}", job.transport, job.case.id), move || run(job));
+    let trials = jobs(suites::all(), &TRANSPORTS).into_iter().map(trial).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let mut clean = true;
+    for (lab, _) in PEERS.iter().filter_map(|peer| peer.lab.get()?.as_ref().ok()) {
+        for result in RUNTIME.block_on(lab.close()) {
+            eprint!("{}", card(&result, "exec-http conform server"));
+            clean = false;
+        }
+    }
+    if clean { conclusion.exit_code() } else { ExitCode::FAILURE }
+}

@@ -1,13 +1,14 @@
 //! `exec-http conform server`: the conformance suite against an executor; and the run without arguments.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 use exec_http::conformance::case::{CAPABILITIES, Revision, Transport};
-use exec_http::conformance::clause;
+use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
 use exec_http::conformance::expectation::Expectations;
 use exec_http::conformance::launcher::Target;
@@ -213,7 +214,7 @@ impl Server {
         if jobs.is_empty() {
             return Err(usage("no case is selected"));
         }
-        let claims = Claims { declaration, is_spawned: target.is_spawned(), announced: Default::default() };
+        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
         let parallel = self.jobs.map_or_else(default_jobs, usize::from);
         let time_scale = self.time_scale.0;
         let run = Run { target, transports, claims, expectations, jobs, left_out, parallel, time_scale };
@@ -278,16 +279,15 @@ impl Server {
 
 /// Prints every case with its transports, its clauses and its sentence.
 fn list() -> Result<RunOutcome, Failure> {
-    use std::io::Write as _;
-
     let mut out = io::stdout().lock();
     let mut print = || -> io::Result<()> {
         for case in suites::all() {
             let on = case.only.map_or("stdio ws".to_owned(), |only| only.to_string());
             writeln!(out, "{:<40} {on:<9} {:<30} {}", case.id, case.clauses.join(" "), case.description)?;
         }
-        let clauses = suites::all().iter().flat_map(|case| &case.clauses).collect::<std::collections::BTreeSet<_>>();
-        writeln!(out, "{} cases, {} of {} clauses", suites::all().len(), clauses.len(), clause::all().count())
+        let clauses: BTreeSet<_> = suites::all().iter().flat_map(|case| &case.clauses).collect();
+        let of_executors = clause::all().filter(|clause| clause.side != Side::Client).count();
+        writeln!(out, "{} cases, {} of {of_executors} clauses", suites::all().len(), clauses.len())
     };
     match print() {
         // `head` has seen enough.

@@ -2,6 +2,7 @@
 
 pub mod origin;
 pub mod parse;
+mod plain;
 pub mod steps;
 pub mod template;
 pub mod words;

@@ -3,7 +3,7 @@
 //! ```toml
 //! transports = ["stdio", "ws"]         # default: every transport that the command line offers
 //! revision = "2026-08"                 # default: "extension", everything
-//! capabilities = ["header-env-vars"]   # default: all, except those that initialize shows to be absent
+//! capabilities = ["header-env-vars"]   # default: all, except those that the peer shows to be absent
 //! ```
 //!
 //! A case that needs what is not declared is not applicable. What a peer does beyond its declaration is not judged.
@@ -21,6 +21,12 @@ pub const DECLARATION_FILE: &str = "exec-http.toml";
 /// The capability that `initialize` announces as `httpHeaderEnvVars`.
 pub const HEADER_ENV_VARS: &str = "header-env-vars";
 
+/// The capability of peers that know the method `http/request/cancel`.
+pub const CANCEL: &str = "cancel";
+
+/// Capabilities that a peer shows by itself.
+const SHOWN: [&str; 2] = [HEADER_ENV_VARS, CANCEL];
+
 /// What the implementation claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,7 +35,7 @@ pub struct Declaration {
     transports: Option<Vec<Transport>>,
     /// `None`: the newest.
     revision: Option<Revision>,
-    /// `None`: all, except those that `initialize` shows to be absent.
+    /// `None`: all, except those that the peer shows to be absent.
     capabilities: Option<BTreeSet<String>>,
 }
 
@@ -84,12 +90,12 @@ impl Declaration {
         self.transports.as_ref().is_none_or(|transports| transports.contains(&transport))
     }
 
-    /// Whether the implementation claims that capability. `announced` are those that `initialize` showed; they count
-    /// only where the file says nothing, and only for capabilities that `initialize` can show.
-    pub fn has_capability(&self, name: &str, announced: &BTreeSet<String>) -> bool {
+    /// Whether the implementation claims that capability. `shown` are those that the peer showed by itself; they count only
+    /// where the file says nothing, and only for capabilities that a peer can show.
+    pub fn has_capability(&self, name: &str, shown: &BTreeSet<&'static str>) -> bool {
         match &self.capabilities {
             Some(declared) => declared.contains(name),
-            None => name != HEADER_ENV_VARS || announced.contains(name),
+            None => !SHOWN.contains(&name) || shown.contains(name),
         }
     }
 }
@@ -103,13 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_everything_counts_that_initialize_does_not_deny() {
+    fn without_a_file_everything_counts_that_the_peer_does_not_deny() {
         let declaration = Declaration::default();
-        let announced = BTreeSet::from([HEADER_ENV_VARS.to_owned()]);
+        let shown = BTreeSet::from([HEADER_ENV_VARS]);
         assert!(declaration.has_transport(Transport::Stdio) && declaration.has_transport(Transport::Websocket));
         assert!(declaration.has_capability("resume", &BTreeSet::new()));
         assert!(!declaration.has_capability(HEADER_ENV_VARS, &BTreeSet::new()));
-        assert!(declaration.has_capability(HEADER_ENV_VARS, &announced));
+        assert!(declaration.has_capability(HEADER_ENV_VARS, &shown));
+        assert!(!declaration.has_capability(CANCEL, &shown));
         assert_eq!(declaration.revision(), Revision::Extension);
     }
 

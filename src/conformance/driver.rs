@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::case::template::{Names, Template, resolve_json};
 use super::case::{Action, Case, Form, Signal, Step, Transport};
 use super::judge::{Judge, Judgement, State};
+use super::memory::PeakMemory;
 use super::origin::{BoundOrigin, Events, Origin};
 use super::trace::{Event, Trace, What, shorten};
 use super::wire::websocket::probe;
@@ -84,6 +85,8 @@ pub struct CaseRun {
 /// Runs a case against a peer. All connections and origins of the case are closed at the end; the peer lives on.
 pub async fn run_case(case: &Case, peer: &mut impl PeerHandle, settings: &Settings) -> CaseRun {
     let (events, incoming) = mpsc::channel(WAITING_EVENTS);
+    let watched = case.steps.iter().any(|step| matches!(step.action, Action::Memory(_)));
+    let memory = peer.pid().filter(|_| watched).map(PeakMemory::watch);
     let mut driver = Driver {
         case,
         peer,
@@ -97,6 +100,7 @@ pub async fn run_case(case: &Case, peer: &mut impl PeerHandle, settings: &Settin
         events,
         incoming,
         exited: false,
+        memory,
     };
     // The origins live until the case is over.
     let _origins = match driver.begin().await {
@@ -120,6 +124,7 @@ struct Connection {
     closing: bool,
     /// Tells the reading task to pause.
     paused: watch::Sender<bool>,
+    /// Reads what the peer sends.
     reader: JoinHandle<()>,
 }
 
@@ -131,20 +136,32 @@ impl Drop for Connection {
 
 /// Runs one case.
 struct Driver<'a, P> {
+    /// What is to be done.
     case: &'a Case,
+    /// Whom it is done to.
     peer: &'a mut P,
+    /// How long it may take.
     settings: &'a Settings,
+    /// Says when a step is satisfied.
     judge: Judge<'a>,
+    /// What has happened.
     trace: Trace,
+    /// When the case began.
     start: Instant,
+    /// The open connections by name.
     connections: BTreeMap<String, Connection>,
     /// What a burst has collected, and for which connection.
     burst: Option<(String, Vec<u8>)>,
+    /// The names that the case has released.
     released: watch::Sender<BTreeSet<String>>,
     /// For those who tell events.
     events: Events,
+    /// The events that they tell.
     incoming: mpsc::Receiver<(Instant, What)>,
+    /// The process has ended, and the trace says so.
     exited: bool,
+    /// In cases that ask for it.
+    memory: Option<PeakMemory>,
 }
 
 impl<P: PeerHandle> Driver<'_, P> {
@@ -227,7 +244,9 @@ impl<P: PeerHandle> Driver<'_, P> {
                 Err(reason) => state = self.record(What::Broken { reason }),
             },
             Action::Burst => self.burst = Some((connection.clone(), Vec::new())),
-            Action::Release(name) => self.released.send_modify(|released| drop(released.insert(name.clone()))),
+            Action::Release(name) => {
+                self.released.send_if_modified(|released| released.insert(name.clone()));
+            }
             Action::Ping(payload) => {
                 let payload = self.resolve(payload);
                 let bytes = self.sender(connection).map(|sender| sender.encode_ping(&payload)).unwrap_or_default();
@@ -269,9 +288,9 @@ impl<P: PeerHandle> Driver<'_, P> {
                 }
             }
             Action::Memory(_) => {
-                let what = match self.peer.pid().and_then(peak_memory_bytes) {
-                    Some(bytes) => What::Memory { bytes },
-                    None => What::Broken { reason: "the memory of the process cannot be read".to_owned() },
+                let what = match self.memory.as_ref().map(PeakMemory::bytes) {
+                    Some(bytes @ 1..) => What::Memory { bytes },
+                    _ => What::Broken { reason: "the memory of the process cannot be read".to_owned() },
                 };
                 state = self.record(what);
             }
@@ -485,13 +504,6 @@ async fn read(connection: String, mut receiver: Receiver, mut paused: watch::Rec
             return;
         }
     }
-}
-
-/// The peak memory of a process in bytes, where the system tells it.
-fn peak_memory_bytes(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 #[cfg(test)]

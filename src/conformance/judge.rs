@@ -85,9 +85,13 @@ pub struct Finding {
 /// A broken invariant.
 #[derive(Debug)]
 struct Violation {
+    /// How it is broken.
     kind: FailKind,
+    /// The clause that says it.
     clause: &'static str,
+    /// What the clause asks for.
     expected: String,
+    /// What came instead.
     got: String,
 }
 
@@ -327,10 +331,10 @@ impl<'a> Judge<'a> {
 
     /// The deadline of the current step has passed.
     fn miss(&mut self, index: usize, milliseconds: u64) {
-        let last = self.step_connection(index).and_then(|connection| {
+        let last = self.step_connection(index).map(|connection| {
             let waiting = connection.waiting();
             let last = connection.last.as_deref().map_or("nothing".to_owned(), shown);
-            Some(format!("; {waiting} requests wait for an answer; the last frame was: {last}"))
+            format!("; {waiting} requests wait for an answer; the last frame was: {last}")
         });
         let got = format!("nothing within {milliseconds} ms{}", last.unwrap_or_default());
         if index < self.case.handshake_steps {

@@ -118,28 +118,37 @@ impl Script {
 
 /// One connection of the peer to an origin.
 struct Connection {
+    /// Where requests come from.
     input: OwnedReadHalf,
+    /// Where responses go.
     output: Output,
     /// Bytes that came and belong to no request yet.
     buffer: BytesMut,
+    /// What the origin does.
     script: Arc<Script>,
 }
 
 /// The writing half, and what is known of the response under way.
 struct Output {
+    /// The socket.
     stream: OwnedWriteHalf,
+    /// Which origin of the case it is.
     origin: usize,
     /// The path of the request.
     path: String,
     /// The head that has not been written yet.
     head: Vec<u8>,
+    /// How the end of the body will be known.
     framing: Framing,
+    /// Lines that follow the last chunk.
     trailers: String,
     /// Body bytes written.
     written: u64,
     /// A blocked write was told already.
     blocked: bool,
+    /// The names that the case has released.
     released: watch::Receiver<BTreeSet<String>>,
+    /// Where events are told.
     events: Events,
 }
 

@@ -28,8 +28,8 @@ pub struct Claims {
     pub declaration: Declaration,
     /// The suite starts it.
     pub is_spawned: bool,
-    /// What it announced, by transport; nothing before the first look at it.
-    pub announced: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The capabilities that it showed by itself, by transport; nothing before the first look at it.
+    pub shown: BTreeMap<&'static str, BTreeSet<&'static str>>,
 }
 
 impl Claims {
@@ -41,8 +41,11 @@ impl Claims {
         if !job.case.env.is_empty() && !self.is_spawned {
             return Some("needs spawn: its environment has to be set".to_owned());
         }
-        let missing = job.case.needs.iter().find(|need| !self.has(need, job.transport));
-        missing.map(|need| format!("needs {need}"))
+        if let Some(missing) = job.case.needs.iter().find(|need| !self.has(need, job.transport)) {
+            return Some(format!("needs {missing}"));
+        }
+        let present = job.case.without.iter().find(|capability| self.has(capability, job.transport));
+        present.map(|capability| format!("only without {capability}"))
     }
 
     fn has(&self, need: &str, transport: Transport) -> bool {
@@ -51,8 +54,8 @@ impl Claims {
             MEMORY => self.is_spawned && cfg!(target_os = "linux"),
             capability => {
                 let none = BTreeSet::new();
-                let announced = self.announced.get(transport.as_str()).unwrap_or(&none);
-                self.declaration.has_capability(capability, announced)
+                let shown = self.shown.get(transport.as_str()).unwrap_or(&none);
+                self.declaration.has_capability(capability, shown)
             }
         }
     }
@@ -122,7 +125,7 @@ barrier
     const BOTH: [Transport; 2] = [Transport::Stdio, Transport::Websocket];
 
     fn claims(is_spawned: bool) -> Claims {
-        Claims { declaration: Declaration::default(), is_spawned, announced: BTreeMap::new() }
+        Claims { declaration: Declaration::default(), is_spawned, shown: BTreeMap::new() }
     }
 
     #[test]
@@ -142,7 +145,7 @@ barrier
         let needs = |need: &str| Some(format!("needs {need}"));
         assert_eq!(reasons(&claims(true)), [None, None, needs("header-env-vars")]);
         let mut attached = claims(false);
-        attached.announced.insert("ws", BTreeSet::from(["header-env-vars".to_owned()]));
+        attached.shown.insert("ws", BTreeSet::from(["header-env-vars"]));
         assert_eq!(reasons(&attached), [None, needs("spawn"), None]);
         attached.declaration = attached.declaration.with_revision(Revision::July2026);
         let old = Some("belongs to revision 2026-08".to_owned());

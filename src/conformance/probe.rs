@@ -10,17 +10,21 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::case::{Form, Transport};
-use super::declaration::HEADER_ENV_VARS;
-use super::driver::PeerHandle as _;
+use super::declaration::{CANCEL, HEADER_ENV_VARS};
+use super::driver::{PeerHandle as _, Settings};
 use super::judge::FailKind;
 use super::launcher::{LaunchError, Peer, ended};
 use super::result::Reason;
 use super::wire::{Incoming, Wire};
+use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
 
 /// Round trips that are measured.
 const ROUND_TRIPS: i64 = 20;
+
+/// The slowest of them is this often contained in the deadline of a step.
+const ROUND_TRIPS_PER_STEP: u32 = 20;
 
 /// How long one of them may take before measuring is given up.
 const ROUND_TRIP_LIMIT: Duration = Duration::from_secs(2);
@@ -40,10 +44,19 @@ const PING: &str = "conformance/ping";
 /// What the first look showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// Capabilities that the peer announced.
-    pub announced: BTreeSet<String>,
+    /// Capabilities that the peer showed by itself.
+    pub shown: BTreeSet<&'static str>,
     /// The slowest of the measured round trips.
     pub round_trip: Duration,
+}
+
+impl Ready {
+    /// How much longer than usual everything may take with this peer on this machine: 1, unless the usual deadline of a step
+    /// is shorter than 20 of the slowest round trips.
+    pub fn time_scale(&self) -> f64 {
+        let slow = (self.round_trip * ROUND_TRIPS_PER_STEP).as_secs_f64() / Settings::default().step.as_secs_f64();
+        slow.max(1.0)
+    }
 }
 
 /// Why no case can be judged.
@@ -130,12 +143,15 @@ impl Session<'_> {
             return Err(no_session("initialize was answered without sessionId".to_owned()));
         }
         self.send(&Message::Notification { method: "initialized".into(), params: Some(json!({})) }).await?;
-        let mut announced = BTreeSet::new();
+        let mut shown = BTreeSet::new();
         if self.has_header_variables(&result).await? {
-            announced.insert(HEADER_ENV_VARS.to_owned());
+            shown.insert(HEADER_ENV_VARS);
+        }
+        if self.knows("http/request/cancel").await? {
+            shown.insert(CANCEL);
         }
         let round_trip = self.slowest_round_trip().await?;
-        Ok(Ready { announced, round_trip })
+        Ok(Ready { shown, round_trip })
     }
 
     /// Executors announce the capability in the result of `initialize` or in that of `environment/info`.
@@ -144,9 +160,19 @@ impl Session<'_> {
         if !initialized["environmentInfo"].is_null() {
             return Ok(announces(&initialized["environmentInfo"]));
         }
-        match self.call(1, "environment/info", json!({})).await? {
-            Message::Response { result, .. } => Ok(announces(&result)),
-            _ => Ok(false),
+        match timeout(ROUND_TRIP_LIMIT, self.call(1, "environment/info", json!({}))).await {
+            Ok(Ok(Message::Response { result, .. })) => Ok(announces(&result)),
+            Ok(answer) => answer.map(|_| false),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether the method exists. A peer that does not answer it in time is left to the cases.
+    async fn knows(&mut self, method: &str) -> Result<bool, Unready> {
+        match timeout(ROUND_TRIP_LIMIT, self.call(2, method, json!({"requestId": "conformance"}))).await {
+            Ok(Ok(Message::Error { error, .. })) => Ok(error.code != METHOD_NOT_FOUND),
+            Ok(answer) => answer.map(|_| true),
+            Err(_) => Ok(false),
         }
     }
 

@@ -12,7 +12,7 @@ use super::expectation::{ExpectationError, Expectations};
 use super::lab::{Lab, PEER_HANDSHAKE};
 use super::launcher::{START, Target};
 use super::plan::{Claims, Job};
-use super::probe::{Ready, Unready};
+use super::probe::Unready;
 use super::report::Reports;
 use super::result::{CaseResult, Reason};
 use super::verdict::Verdict;
@@ -20,9 +20,6 @@ use crate::sync::Arc;
 
 /// How long a run may take.
 pub const RUN: Duration = Duration::from_secs(600);
-
-/// The slowest round trip is this often contained in the deadline of a step.
-const ROUND_TRIPS_PER_STEP: u32 = 20;
 
 /// What a run does.
 #[derive(Debug)]
@@ -117,8 +114,9 @@ impl Run {
         for transport in self.transports.clone() {
             let lab = match Lab::open(self.target.clone(), transport, start).await {
                 Ok((lab, ready)) => {
-                    self.claims.announced.insert(transport.as_str(), ready.announced.clone());
-                    Ok(Arc::new(lab.with_settings(self.settings(&ready))))
+                    self.claims.shown.insert(transport.as_str(), ready.shown.clone());
+                    let time_scale = self.time_scale * ready.time_scale();
+                    Ok(Arc::new(lab.with_settings(Settings { time_scale, ..Settings::default() })))
                 }
                 Err(unready) => {
                     let cause = unready.to_string();
@@ -132,12 +130,6 @@ impl Run {
             labs.push((transport, lab));
         }
         labs
-    }
-
-    fn settings(&self, ready: &Ready) -> Settings {
-        let settings = Settings::default();
-        let slow = (ready.round_trip * ROUND_TRIPS_PER_STEP).as_secs_f64() / settings.step.as_secs_f64();
-        Settings { time_scale: self.time_scale * slow.max(1.0), ..settings }
     }
 
     /// Runs jobs, so many at one time. Returns why it stopped early.

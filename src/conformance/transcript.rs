@@ -95,11 +95,17 @@ fn body(message: &Value) -> Option<Vec<u8>> {
     STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())
 }
 
+/// The beginning of a text of the peer, without characters that would control the terminal.
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(FRAME_CHARACTERS) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
+    let end = text.char_indices().nth(FRAME_CHARACTERS).map(|(end, _)| end);
+    let mut shown = String::new();
+    for character in text[..end.unwrap_or(text.len())].chars() {
+        if character.is_control() { shown.extend(character.escape_unicode()) } else { shown.push(character) }
     }
+    if end.is_some() {
+        shown += &format!("… ({} bytes)", text.len());
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -129,6 +135,11 @@ mod tests {
                 r#"    0.002  b <- {"result":{"bodyBase64":""}}"#,
             ]
         );
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(transcript(&trace([received(MAIN, "a\x1b[31m")])), ["    0.001  <- a\\u{1b}[31m"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which call an answer or a frame belongs to, and what is left when a call is gone.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use exec_http::client::{CallError, ClientConfig};
 use exec_http::protocol::error::ErrorKind;
@@ -211,4 +212,26 @@ async fn calls_in_flight_are_bounded() {
     assert_eq!(client.request(get()).await.expect_err("a bound"), CallError::TooManyCalls);
     drop(held);
     executor.settle(&client).await;
+}
+
+/// ROUTE-17. A table that is copied for each stream would take sixty-four times as long for eight times the streams.
+#[tokio::test]
+async fn many_streams_cost_time_in_proportion() {
+    let (client, _executor) = connected().await;
+    let mut fastest = |streams: usize| {
+        let round = |_| {
+            let start = Instant::now();
+            let mut calls: Vec<_> = (0..streams).map(|_| Box::pin(client.stream(get()))).collect();
+            for call in &mut calls {
+                assert!(call.as_mut().now_or_never().is_none());
+            }
+            assert_eq!(client.usage().routes, streams);
+            drop(calls);
+            assert_eq!(client.usage().routes, 0);
+            start.elapsed()
+        };
+        (0..5).map(round).min().expect("five rounds")
+    };
+    let (few, many) = (fastest(2_000), fastest(16_000));
+    assert!(many < few * 32, "{few:?} for 2,000 streams and {many:?} for 16,000");
 }

@@ -42,12 +42,15 @@ pub(super) struct Connection {
 /// A request of the suite.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// Its id.
     pub(super) id: Id,
     /// Of a `http/request`: its `requestId`, and whether it asks for a stream.
     http: Option<(String, bool)>,
+    /// When it was sent, in microseconds.
     pub(super) sent_micros: u64,
-    /// When it was answered.
+    /// When it was answered, in microseconds.
     pub(super) answered_micros: Option<u64>,
+    /// The answer was an error.
     refused: bool,
     /// It stands in a frame that the peer may refuse to read.
     doubtful: bool,
@@ -56,8 +59,11 @@ pub(super) struct Call {
 /// An answer of the peer.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// The id of its request.
     pub(super) id: Id,
+    /// A result or an error.
     pub(super) message: Message,
+    /// The frame.
     pub(super) text: String,
     /// The number of its event.
     pub(super) number: u64,
@@ -68,12 +74,19 @@ pub(super) struct Answer {
 /// The body of a streamed call.
 #[derive(Debug)]
 pub(super) struct Stream {
+    /// Its `requestId`.
     pub(super) name: String,
+    /// The id of its call.
     pub(super) id: Id,
+    /// What the next frame must carry.
     next_seq: u64,
+    /// The bytes of its frames, one entry a frame.
     pub(super) chunks: Vec<Body>,
+    /// When its call was answered, in microseconds.
     pub(super) answered_micros: u64,
+    /// When its first frame came, in microseconds.
     pub(super) first_micros: Option<u64>,
+    /// Its last frame.
     pub(super) terminal: Option<Terminal>,
     /// A step has taken it.
     pub(super) taken: bool,
@@ -82,8 +95,11 @@ pub(super) struct Stream {
 /// The last frame of a stream.
 #[derive(Debug)]
 pub(super) struct Terminal {
+    /// Why the body is not complete.
     pub(super) error: Option<String>,
+    /// The kind of that error.
     pub(super) kind: Option<String>,
+    /// The frame.
     pub(super) text: String,
 }
 

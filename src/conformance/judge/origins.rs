@@ -24,10 +24,13 @@ pub(super) struct OriginView {
 /// A request that an origin read.
 #[derive(Debug)]
 struct Request {
+    /// The method with its case.
     method: String,
+    /// The target as it stood in the request line.
     target: String,
     /// Names and values in order, bytes as Latin-1.
     headers: Vec<(String, String)>,
+    /// The body without its framing.
     body: Body,
 }
 

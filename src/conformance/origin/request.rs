@@ -18,10 +18,13 @@ const EARLY: Duration = Duration::from_millis(100);
 /// A request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
+    /// The method with its case.
     pub(super) method: String,
+    /// The target as it stands in the request line.
     pub(super) target: String,
     /// Names and values in order, bytes as Latin-1.
     pub(super) headers: Vec<(String, String)>,
+    /// The body without its framing.
     pub(super) body: Vec<u8>,
 }
 
@@ -65,11 +68,7 @@ pub(super) async fn read_request(
     Some(request)
 }
 
-async fn read_body(
-    request: &Request,
-    input: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-) -> Option<Vec<u8>> {
+async fn read_body(request: &Request, input: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Option<Vec<u8>> {
     let chunked = request.values("transfer-encoding").any(|value| value.eq_ignore_ascii_case("chunked"));
     match request.values("content-length").next() {
         _ if chunked => read_chunks(input, buffer).await,

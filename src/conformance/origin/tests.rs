@@ -78,7 +78,7 @@ async fn a_wait_holds_the_rest_until_its_release() {
     assert!(first.ends_with(b"one"));
     assert!(matches!(origin.event().await, What::Accepted { origin: 0 }));
     assert!(matches!(origin.event().await, What::Request { target, .. } if target == "/a"));
-    origin.released.send_modify(|released| drop(released.insert("more".to_owned())));
+    origin.released.send_if_modified(|released| released.insert("more".to_owned()));
     assert_eq!(read_all(stream).await.0, "two");
 }
 

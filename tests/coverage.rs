@@ -1,0 +1,128 @@
+//! The tables in `tests/coverage/` hold what they claim: every requirement and every known defect names clauses that exist
+//! and the cases or tests that show it, or says why nothing can.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::Table;
+
+/// What a row may name.
+struct Known {
+    clauses: BTreeSet<String>,
+    cases: BTreeSet<String>,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+impl Known {
+    fn read() -> Self {
+        let spec = read(&root().join("SPEC.md"));
+        let clause = |line: &str| Some(line.strip_prefix("- **")?.split_once("**")?.0.to_owned());
+        let suites = fs::read_dir(root().join("src/conformance/suites")).expect("the suites have a folder");
+        let suites: String = suites.map(|entry| read(&entry.expect("a readable folder").path())).collect();
+        let case = |line: &str| Some(line.strip_prefix("case ")?.trim().to_owned());
+        Self { clauses: spec.lines().filter_map(clause).collect(), cases: suites.lines().filter_map(case).collect() }
+    }
+}
+
+/// The rows of one table file, whose ids are unique.
+fn rows(file: &str, kind: &str) -> Vec<Table> {
+    let table: Table = read(&root().join("tests/coverage").join(file)).parse().expect("legal TOML");
+    let rows = table[kind].as_array().expect("an array of rows");
+    let rows: Vec<Table> = rows.iter().map(|row| row.as_table().expect("a row").clone()).collect();
+    let ids: BTreeSet<&str> = rows.iter().map(id).collect();
+    assert_eq!(ids.len(), rows.len(), "an id of {file} stands twice");
+    rows
+}
+
+fn id(row: &Table) -> &str {
+    row["id"].as_str().expect("an id is text")
+}
+
+fn names<'row>(row: &'row Table, member: &str) -> Vec<&'row str> {
+    let names = row[member].as_array().expect("an array of names");
+    names.iter().map(|name| name.as_str().expect("names are text")).collect()
+}
+
+/// Whether `FILE::NAME`, as in `tests/client::drop_releases_the_route`, is a function of that file.
+fn is_test(name: &str) -> bool {
+    let (file, function) = name.rsplit_once("::").expect("a test is named FILE::FUNCTION");
+    read(&root().join(format!("{file}.rs"))).contains(&format!("fn {function}("))
+}
+
+/// What is wrong with a row.
+fn faults(row: &Table, known: &Known) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut fault = |text: String| faults.push(format!("{}: {text}", id(row)));
+    let reason = |member: &str| row.get(member).map(|reason| reason.as_str().is_some_and(|reason| reason.len() > 20));
+    let (clauses, cases, tests) = (names(row, "clauses"), names(row, "cases"), names(row, "tests"));
+    for clause in clauses.iter().filter(|clause| !known.clauses.contains(**clause)) {
+        fault(format!("unknown clause {clause}"));
+    }
+    for case in cases.iter().filter(|case| !known.cases.contains(**case)) {
+        fault(format!("unknown case {case}"));
+    }
+    for test in tests.iter().filter(|test| !is_test(test)) {
+        fault(format!("unknown test {test}"));
+    }
+    for member in ["refused", "no_case"] {
+        if reason(member) == Some(false) {
+            fault(format!("{member} is no reason"));
+        }
+    }
+    let refused = reason("refused").is_some();
+    if clauses.is_empty() && !refused {
+        fault("no clause".into());
+    }
+    if cases.is_empty() && tests.is_empty() && !refused {
+        fault("neither a case nor a test".into());
+    }
+    let binds_executor = id(row).starts_with("server-") || id(row).starts_with("both-");
+    if binds_executor && cases.is_empty() && !refused && reason("no_case").is_none() {
+        fault("no case of the suite, and no reason why there is none".into());
+    }
+    faults
+}
+
+fn count(rows: &[Table], prefix: &str) -> usize {
+    rows.iter().filter(|row| id(row).starts_with(prefix)).count()
+}
+
+#[test]
+fn every_requirement_and_defect_is_covered_or_refused_with_a_reason() {
+    let known = Known::read();
+    let rows = [rows("requirements.toml", "requirement"), rows("defects.toml", "defect")].concat();
+    let faults: Vec<String> = rows.iter().flat_map(|row| faults(row, &known)).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn no_row_was_lost() {
+    let requirements = rows("requirements.toml", "requirement");
+    let counts = ["server-", "client-", "both-"].map(|prefix| count(&requirements, prefix));
+    assert_eq!((counts, requirements.len()), ([42, 30, 9], 81));
+    let defects = rows("defects.toml", "defect");
+    assert_eq!((["R", "D"].map(|prefix| count(&defects, prefix)), defects.len()), ([21, 34], 55));
+}
+
+#[test]
+fn a_faulty_row_is_found() {
+    let known = Known { clauses: ["A-1".to_owned()].into(), cases: ["a/b".to_owned()].into() };
+    let faulty = |text: &str| !faults(&text.parse().expect("legal TOML"), &known).is_empty();
+    let good = "id = 'server-1'\nclauses = ['A-1']\ncases = ['a/b']\ntests = ['tests/coverage::no_row_was_lost']";
+    assert!(!faulty(good));
+    assert!(faulty(&good.replace("'A-1'", "'A-2'")));
+    assert!(faulty(&good.replace("'a/b'", "'a/c'")));
+    assert!(faulty(&good.replace("'a/b'", "")));
+    assert!(faulty(&good.replace("no_row_was_lost", "no_such_test")));
+    assert!(faulty(&good.replace("'A-1'", "")));
+    assert!(faulty("id = 'D1'\nclauses = ['A-1']\ncases = []\ntests = []"));
+    assert!(faulty("id = 'D1'\nclauses = []\ncases = []\ntests = []\nrefused = 'short'"));
+}
