@@ -59,6 +59,28 @@ impl From<io::Error> for TransportError {
     }
 }
 
+/// Why this side ends a connection; a websocket's close frame says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Nothing more is to be said.
+    Done,
+    /// The peer broke the protocol.
+    Violation,
+    /// The peer sent a message that is too long.
+    TooLong,
+}
+
+impl CloseReason {
+    /// The reason to give for an error of the receiving half.
+    pub const fn of(error: &TransportError) -> Self {
+        match error {
+            TransportError::Io(_) | TransportError::Refused(_) => Self::Done,
+            TransportError::TooLong { .. } => Self::TooLong,
+            TransportError::WebSocket(_) => Self::Violation,
+        }
+    }
+}
+
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub enum Reader {
@@ -141,10 +163,10 @@ impl Writer {
 
     /// Ends this direction in good order: a websocket close frame, the end of the byte stream. Errors are of no interest
     /// any more. The caller bounds the time it waits.
-    pub async fn close(&mut self) {
+    pub async fn close(&mut self, reason: CloseReason) {
         match self {
             Self::Lines(writer) => writer.close().await,
-            Self::WebSocket(writer) => writer.close().await,
+            Self::WebSocket(writer) => writer.close(reason).await,
             Self::Memory(writer) => writer.close(),
         }
     }

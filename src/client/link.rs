@@ -20,7 +20,7 @@ use crate::protocol::id::Id;
 use crate::protocol::message::Message;
 use crate::protocol::stream::{Disconnect, StreamError};
 use crate::sync::Arc;
-use crate::transport::{Connection, Reader, Writer};
+use crate::transport::{CloseReason, Connection, Reader, Writer};
 
 /// Bytes of requests that may wait for the transport; further callers wait. A longer request waits until it is alone.
 const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
@@ -125,9 +125,13 @@ async fn drive(
             _ => reason,
         },
     };
+    let close = match reason {
+        Disconnect::Malformed(_) => CloseReason::Violation,
+        _ => CloseReason::Done,
+    };
     closing.disconnect(reason);
     // Whether the peer still listens is of no interest any more.
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.close()).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.close(close)).await;
 }
 
 /// Writes until every handle is gone and everything is written, or until the transport fails.

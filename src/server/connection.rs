@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::sessions::{Attached, Sessions};
 use super::shared::Shared;
 use super::upstream::Upstream;
-use crate::transport::{Connection, Reader, Writer};
+use crate::transport::{CloseReason, Connection, Reader, Writer};
 
 /// How long replies that are already computed may take to be sent when the connection ends (CLOSE-5).
 const FLUSH_TIME: Duration = Duration::from_secs(1);
@@ -29,48 +29,70 @@ pub(super) async fn serve(
     let shared = Arc::new(Shared::default());
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
     let mut sending = tokio::spawn(send(writer, Arc::clone(&shared)));
-    receive(reader, &shared, upstream, sessions, shutdown, &mut sending).await;
+    let why = receive(reader, &shared, upstream, sessions, shutdown, &mut sending).await;
     shared.session.lock().stop();
     shared.sendable.notify_one();
-    if !sending.is_finished() && timeout(FLUSH_TIME, &mut sending).await.is_err() {
+    if sending.is_finished() {
+        return;
+    }
+    let close = async {
+        if let Ok(Some(mut writer)) = (&mut sending).await {
+            writer.close(why).await;
+        }
+    };
+    if timeout(FLUSH_TIME, close).await.is_err() {
         sending.abort();
     }
 }
 
-/// Takes frames and starts exchanges. Returning drops the exchanges, and with them their upstream connections.
+/// Takes frames and starts exchanges, and says why it ended. Returning drops the exchanges, and with them their upstream connections.
 async fn receive(
     mut reader: Reader,
     shared: &Arc<Shared>,
     upstream: &Arc<Upstream>,
     sessions: &Arc<Sessions>,
     mut shutdown: watch::Receiver<bool>,
-    sending: &mut JoinHandle<()>,
-) {
+    sending: &mut JoinHandle<Option<Writer>>,
+) -> CloseReason {
     let mut exchanges = JoinSet::new();
     let mut attached = None;
     let mut keepalive = Keepalive::new(&reader);
     loop {
         start(&mut exchanges, shared, upstream);
         if let Some(reason) = shared.session.lock().poll_close() {
-            return tracing::warn!(%reason, "closing the connection");
+            tracing::warn!(%reason, "closing the connection");
+            return CloseReason::Violation;
         }
         tokio::select! {
             frame = reader.next() => match frame {
                 Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached),
-                Ok(None) => return tracing::debug!("the client ended the connection"),
-                Err(error) => return tracing::warn!(%error, "the connection broke"),
+                Ok(None) => {
+                    tracing::debug!("the client ended the connection");
+                    return CloseReason::Done;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the connection broke");
+                    return CloseReason::of(&error);
+                }
             },
             () = shared.startable.notified() => {}
             // A panic is a bug of this executor, and its call would never be answered.
-            Some(Err(error)) = exchanges.join_next() => return tracing::error!(%error, "an exchange panicked"),
+            Some(Err(error)) = exchanges.join_next() => {
+                tracing::error!(%error, "an exchange panicked");
+                return CloseReason::Done;
+            }
             () = keepalive.tick() => {
                 if keepalive.is_dead(reader.activity(), shared.pings_sent()) {
-                    return tracing::warn!("the client answers no pings");
+                    tracing::warn!("the client answers no pings");
+                    return CloseReason::Done;
                 }
                 shared.pingable.notify_one();
             }
-            _ = &mut *sending => return tracing::debug!("the client takes no more frames"),
-            () = super::shut_down(&mut shutdown) => return,
+            _ = &mut *sending => {
+                tracing::debug!("the client takes no more frames");
+                return CloseReason::Done;
+            }
+            () = super::shut_down(&mut shutdown) => return CloseReason::Done,
         }
     }
 }
@@ -103,8 +125,9 @@ fn take(frame: &[u8], shared: &Shared, sessions: &Arc<Sessions>, attached: &mut 
     shared.sendable.notify_one();
 }
 
-/// Sends what waits, all of it in one write, until nothing will come any more or the client takes nothing.
-async fn send(mut writer: Writer, shared: Arc<Shared>) {
+/// Sends what waits, all of it in one write, until nothing will come any more: then the writer is left to be closed. `None`
+/// when the client takes nothing.
+async fn send(mut writer: Writer, shared: Arc<Shared>) -> Option<Writer> {
     while let Some(frames) = shared.take_frames() {
         shared.room.notify_one();
         let sent = if frames.is_empty() {
@@ -116,8 +139,9 @@ async fn send(mut writer: Writer, shared: Arc<Shared>) {
             writer.send(frames).await
         };
         if let Err(error) = sent {
-            return tracing::debug!(%error, "sending failed");
+            tracing::debug!(%error, "sending failed");
+            return None;
         }
     }
-    writer.close().await;
+    Some(writer)
 }

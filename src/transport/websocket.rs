@@ -22,11 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{Connection, Reader, TransportError, Writer};
+use super::{CloseReason, Connection, Reader, TransportError, Writer};
 use crate::protocol::limits::WEBSOCKET_MESSAGE_BYTES;
 
 /// How long the opening handshake may take on either side.
@@ -267,8 +268,16 @@ impl WebSocketWriter {
         self.sink.send(Message::Ping(Bytes::new())).await.map_err(fault)
     }
 
-    pub(super) async fn close(&mut self) {
+    pub(super) async fn close(&mut self, reason: CloseReason) {
+        let code = match reason {
+            CloseReason::Done => CloseCode::Normal,
+            CloseReason::Violation => CloseCode::Protocol,
+            CloseReason::TooLong => CloseCode::Size,
+        };
+        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
         // The peer may be gone already; there is nobody left to tell.
+        let _gone = self.sink.send(Message::Close(Some(frame))).await;
+        // When the peer closed first, that was refused, and this writes out the answer to its close frame.
         let _gone = self.sink.close().await;
     }
 }
@@ -297,7 +306,7 @@ mod tests {
         let (sent, received) = tokio::join!(far.writer.send(vec![large.clone()]), near.reader.next());
         sent.expect("open");
         assert_eq!(received.expect("open"), Some(large));
-        let ((), ended) = tokio::join!(near.writer.close(), far.reader.next());
+        let ((), ended) = tokio::join!(near.writer.close(CloseReason::Done), far.reader.next());
         assert_eq!(ended.expect("a good end"), None);
         assert_eq!(near.reader.next().await.expect("the answering close frame"), None);
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use exec_http::client::{Body, CallError, Client, ClientConfig};
 use exec_http::protocol::stream::StreamError;
-use exec_http::transport::{Connection, memory};
+use exec_http::transport::{CloseReason, Connection, memory};
 use serde_json::{Value, json};
 
 /// The executor's end of a connection.
@@ -103,7 +103,7 @@ impl Executor {
 
     /// Closes the connection in good order.
     pub(crate) async fn close(mut self) {
-        self.connection.writer.close().await;
+        self.connection.writer.close(CloseReason::Done).await;
     }
 }
 

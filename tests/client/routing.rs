@@ -218,7 +218,7 @@ async fn calls_in_flight_are_bounded() {
 #[tokio::test]
 async fn many_streams_cost_time_in_proportion() {
     let (client, _executor) = connected().await;
-    let mut fastest = |streams: usize| {
+    let fastest = |streams: usize| {
         let round = |_| {
             let start = Instant::now();
             let mut calls: Vec<_> = (0..streams).map(|_| Box::pin(client.stream(get()))).collect();
