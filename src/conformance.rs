@@ -1,4 +1,26 @@
-//! The conformance suite.
+//! The conformance suite. It starts a peer, or attaches to one, and talks to it over bytes only.
+//!
+//! One case, from its text to its verdict:
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`suites`], [`case`] | the cases as data, and the notation they are written in |
+//! | [`clause`] | the clauses of `SPEC.md` |
+//! | [`wire`], [`origin`] | the two sides of the peer: frames, and a scripted HTTP origin |
+//! | [`driver`] | does what a case says |
+//! | [`trace`], [`transcript`] | everything that happened, in order; the end of it for people |
+//! | [`judge`], [`matcher`] | the verdict, a pure function over a trace |
+//!
+//! One run, from the command line to the exit code:
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`launcher`], [`process`] | the implementation under test: command or address, process group, standard error |
+//! | [`probe`] | the first look: does it start and complete a handshake |
+//! | [`declaration`], [`select`], [`plan`] | what it claims, what the user wants, which cases follow |
+//! | [`lab`], [`run`] | a peer for each case, several cases at a time |
+//! | [`expectation`] | known failures |
+//! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 
 pub mod case;
 pub mod clause;

@@ -118,7 +118,7 @@ impl Summary {
                 Bearing::Good | Bearing::Advice => started += 1,
                 Bearing::Violation | Bearing::Incomplete => {
                     started += 1;
-                    causes.entry(cause(result)).or_insert((0, result.came())).0 += 1;
+                    causes.entry(normal(result.came())).or_insert((0, result.came())).0 += 1;
                 }
             }
         }
@@ -126,13 +126,12 @@ impl Summary {
         (count > 1 && count * 100 > started * HEADLINE_PERCENT).then_some((count, cause))
     }
 
-    /// The results that a reader has to look at: everything red, with only the first of those that share the headline.
+    /// The results that a reader has to look at: everything red or yellow, with only the first of those that share the headline.
     pub fn failures(&self) -> impl Iterator<Item = &CaseResult> {
         let headline = self.headline().map(|(_, came)| normal(came));
         let mut shown = false;
-        let is_red = |result: &CaseResult| match result.verdict.bearing() {
-            Bearing::Violation | Bearing::Incomplete => true,
-            Bearing::Advice => true,
+        let is_wrong = |result: &CaseResult| match result.verdict.bearing() {
+            Bearing::Violation | Bearing::Incomplete | Bearing::Advice => true,
             Bearing::Good | Bearing::Neutral => false,
         };
         self.results.iter().filter(move |result| {
@@ -140,17 +139,12 @@ impl Summary {
             // What was never started says no more than the headline.
             let repeats = common && (shown || result.verdict == Verdict::NotRun);
             shown |= common;
-            is_red(result) && !repeats
+            is_wrong(result) && !repeats
         })
     }
 }
 
-/// What makes two results have the same cause. A broken handshake is the cause of the cases that it kept from running.
-fn cause(result: &CaseResult) -> String {
-    normal(result.came())
-}
-
-/// The text without its numbers, which differ from case to case.
+/// The text without its numbers, which differ between cases that have the same cause.
 fn normal(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     for character in text.chars() {
