@@ -199,14 +199,8 @@ impl Receiver {
                         Ok(None) => {}
                         Err(error) => return Incoming::Garbage(error.to_string()),
                     }
-                    match read(input, framer.buffer_mut()).await {
-                        Ok(()) => {}
-                        Err(reason) => {
-                            return match framer.finish() {
-                                Ok(Some(bytes)) => Incoming::Message { bytes, binary: false },
-                                _ => Incoming::End(reason),
-                            };
-                        }
+                    if let Err(reason) = read(input, framer.buffer_mut()).await {
+                        return Incoming::End(reason);
                     }
                 }
                 Input::Websocket(input, decoder) => {
