@@ -15,6 +15,7 @@ use exec_http::protocol::http::{
 };
 use exec_http::protocol::id::Id;
 use exec_http::protocol::message::Message;
+use exec_http::protocol::session::Session;
 use exec_http::protocol::stream::{Disconnect, Overflow, StreamError, StreamEvent, StreamState};
 
 /// Compares with `tests/golden/NAME.snap`.
@@ -168,4 +169,70 @@ fn the_life_of_a_stream() {
         }
     }
     golden!("stream-life", table);
+}
+
+/// A session that has come this far, with nothing left to send.
+fn session(phase: &str) -> Session {
+    let mut session = Session::new();
+    let steps: &[&str] = match phase {
+        "new" => &[],
+        "greeted" => &[INITIALIZE],
+        _ => &[INITIALIZE, INITIALIZED],
+    };
+    for frame in steps {
+        step(&mut session, frame);
+    }
+    session
+}
+
+const INITIALIZE: &str = r#"{"id":1,"method":"initialize","params":{"clientName":"golden"}}"#;
+const INITIALIZED: &str = r#"{"method":"initialized","params":{}}"#;
+
+/// What a session does with one frame: the frames that it sends, the exchange that it starts, and whether it closes.
+fn step(session: &mut Session, frame: &str) -> String {
+    let mut did = String::new();
+    session.handle_frame(frame.as_bytes());
+    if session.poll_attach().is_some() {
+        session.handle_attach(Ok("00000000-0000-4000-8000-000000000000"));
+    }
+    while let Some((_, params)) = session.poll_start() {
+        writeln!(did, "    starts {} {}", params.method, params.url).expect("writing to a string cannot fail");
+    }
+    while let Some(frame) = session.poll_transmit() {
+        let frame = std::str::from_utf8(&frame).expect("frames are UTF-8");
+        writeln!(did, "    sends {frame}").expect("writing to a string cannot fail");
+    }
+    if let Some(reason) = session.poll_close() {
+        writeln!(did, "    closes: {reason}").expect("writing to a string cannot fail");
+    }
+    if did.is_empty() { "    nothing\n".to_owned() } else { did }
+}
+
+#[test]
+fn the_phases_of_an_executor() {
+    let frames = [
+        INITIALIZE,
+        r#"{"id":1,"method":"initialize","params":{}}"#,
+        INITIALIZED,
+        r#"{"id":"a","method":"http/request","params":{"method":"GET","url":"http://127.0.0.1:8080/","requestId":"r"}}"#,
+        r#"{"id":"a","method":"http/request","params":{"requestId":7}}"#,
+        r#"{"id":"a","method":"http/request","params":["GET"]}"#,
+        r#"{"id":"a","method":"http/request/cancel","params":{"requestId":"r"}}"#,
+        r#"{"method":"unknown"}"#,
+        r#"{"id":7,"result":{}}"#,
+        r#"{"id":7,"error":{"code":1,"message":"x"}}"#,
+        r#"[{"id":1,"method":"initialize"}]"#,
+        r#"{"id":1.5,"method":"initialize"}"#,
+        r#"{"id":1,"id":1,"method":"initialize"}"#,
+        "{",
+    ];
+    let mut table = String::new();
+    for phase in ["new", "greeted", "ready"] {
+        writeln!(table, "{phase}").expect("writing to a string cannot fail");
+        for frame in frames {
+            write!(table, "  {frame}\n{}", step(&mut session(phase), frame)).expect("writing to a string cannot fail");
+        }
+    }
+    let version = concat!("\"executorVersion\":\"", env!("CARGO_PKG_VERSION"), "\"");
+    golden!("executor-phases", table.replace(version, "\"executorVersion\":\"VERSION\""));
 }
