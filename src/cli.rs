@@ -4,6 +4,7 @@ mod conform;
 mod request;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::panic;
 use std::process::ExitCode;
 
@@ -37,8 +38,9 @@ enum Command {
 /// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`. Wrong arguments end with status 2, a panic
 /// with 70.
 pub(crate) fn main() -> ExitCode {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     let command = Arguments::parse().command;
     let run = || match command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),

@@ -71,7 +71,7 @@ async fn receive(
                     return CloseReason::Done;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the connection broke");
+                    tracing::info!(%error, "the connection broke");
                     return CloseReason::of(&error);
                 }
             },
