@@ -40,6 +40,9 @@ use routes::{AnswerError, Kind, Limits, OnFull, Route};
 /// Calls that one connection may have in flight or in a body that is still held.
 pub const CALLS: usize = 16_384;
 
+/// What [`ClientConfig::calls`] is cut to: the slots that a key can name.
+const MAX_CALLS: usize = 1 << 24;
+
 /// How long `initialize` may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -72,8 +75,8 @@ pub enum QueuePolicy {
     /// A stream ends with an overflow, all others go on: the one whose frames are too many, or the one that holds most bytes.
     #[default]
     Fail,
-    /// Reading of the connection stops until there is room, and with it every other call of the connection: for connections
-    /// with one stream.
+    /// Reading of the connection stops until there is room, and with it every other call of the connection and the answers to
+    /// pings: for connections with one stream, whose executor bears with silence as long as the consumer may be slow.
     Pause,
 }
 
@@ -133,7 +136,7 @@ impl Client {
     /// See [`ConnectError`]. The connection is closed then.
     pub async fn connect_with(connection: Connection, config: ClientConfig) -> Result<Self, ConnectError> {
         let limits = Limits {
-            routes: config.calls,
+            routes: config.calls.min(MAX_CALLS),
             slot_uses: SLOT_USES,
             queue_frames: config.queue_frames,
             queue_bytes: config.queue_bytes,

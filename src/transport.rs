@@ -34,6 +34,8 @@ pub enum TransportError {
         /// The bound.
         limit: usize,
     },
+    /// The peer sent a websocket text message that is not UTF-8.
+    NotUtf8,
     /// The peer broke the websocket protocol.
     WebSocket(&'static str),
     /// The websocket handshake was refused with this HTTP status.
@@ -45,6 +47,7 @@ impl fmt::Display for TransportError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::TooLong { limit } => write!(f, "the peer sent a message of more than {limit} bytes"),
+            Self::NotUtf8 => f.write_str("websocket: a text message is not UTF-8"),
             Self::WebSocket(what) => write!(f, "websocket: {what}"),
             Self::Refused(status) => write!(f, "websocket handshake refused with status {status}"),
         }
@@ -68,6 +71,8 @@ pub enum CloseReason {
     Violation,
     /// The peer sent a message that is too long.
     TooLong,
+    /// The peer sent text that is not UTF-8.
+    NotUtf8,
 }
 
 impl CloseReason {
@@ -76,6 +81,7 @@ impl CloseReason {
         match error {
             TransportError::Io(_) | TransportError::Refused(_) => Self::Done,
             TransportError::TooLong { .. } => Self::TooLong,
+            TransportError::NotUtf8 => Self::NotUtf8,
             TransportError::WebSocket(_) => Self::Violation,
         }
     }

@@ -350,6 +350,17 @@ async fn a_buffered_body_is_bounded_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
+async fn too_many_headers_are_refused_and_the_connection_goes_on() {
+    let origin = Origin::answering(response("", b"x")).await;
+    let mut peer = Peer::ready().await;
+    let headers: Vec<_> = (0..40_000).map(|index| json!({"name": format!("x-{index}"), "value": ""})).collect();
+    peer.call(json!({"requestId": "r", "method": "GET", "url": origin.url("/"), "headers": headers})).await;
+    assert_eq!(peer.refusal().await, (-32602, kind("limit")));
+    peer.request("b", &origin.url("/"), false).await;
+    assert_eq!(peer.next().await["result"]["bodyBase64"], "eA==");
+}
+
+#[tokio::test]
 async fn params_are_read_before_the_handshake_is_checked() {
     let mut peer = Peer::connect();
     peer.call(json!({"requestId": "r"})).await;

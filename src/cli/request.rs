@@ -25,7 +25,7 @@ const EXIT_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct RequestArgs {
     /// An http or https URL.
     #[arg(value_name = "URL")]
-    url: Uri,
+    url: String,
     /// The executor: a ws:// URL, or a command that speaks the protocol on its standard input and output.
     #[arg(long, value_name = "CMD|ws://HOST:PORT")]
     via: String,
@@ -33,8 +33,8 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<Method>,
     /// A header; may be given more than once.
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     /// The body as it stands, or a file's content, `@-` for standard input; sent byte for byte.
     #[arg(short = 'd', long = "data", value_name = "BODY|@FILE")]
     data: Option<String>,
@@ -66,10 +66,10 @@ impl<E: std::error::Error> From<E> for Failure {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
-    let body = match arguments.data.as_deref().map(read_data).transpose() {
-        Ok(body) => body,
-        Err(error) => {
-            eprintln!("exec-http: cannot read the request body: {error}");
+    let request = match to_request(&arguments) {
+        Ok(request) => request,
+        Err(Failure(text)) => {
+            eprintln!("exec-http: {text}");
             return ExitCode::from(2);
         }
     };
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(send(arguments, body)) {
+    match runtime.block_on(send(&arguments, request)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(text)) => {
             eprintln!("exec-http: {text}");
@@ -89,12 +89,12 @@ pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
     }
 }
 
-async fn send(arguments: RequestArgs, body: Option<Bytes>) -> Result<(), Failure> {
+async fn send(arguments: &RequestArgs, request: Request<Bytes>) -> Result<(), Failure> {
     let (connection, child) = open(&arguments.via).await?;
     // One stream on the connection: a slow reader of our output may hold it up, and loses nothing.
     let config = ClientConfig { queue_policy: QueuePolicy::Pause, ..ClientConfig::default() };
     let client = Client::connect_with(connection, config).await?;
-    let result = exchange(&client, &arguments, body).await;
+    let result = exchange(&client, arguments, request).await;
     drop(client);
     if let Some(mut child) = child {
         // The child is killed on drop when it does not end by itself.
@@ -122,12 +122,20 @@ async fn open(via: &str) -> Result<(Connection, Option<Child>), Failure> {
     Ok((lines::connection(output, input), Some(child)))
 }
 
-async fn exchange(client: &Client, arguments: &RequestArgs, body: Option<Bytes>) -> Result<(), Failure> {
+/// The request that the arguments describe. What is wrong with a URL or a header is said without repeating it, as either may
+/// hold a secret.
+fn to_request(arguments: &RequestArgs) -> Result<Request<Bytes>, Failure> {
+    let body = arguments.data.as_deref().map(read_data).transpose();
+    let body = body.map_err(|error| Failure(format!("cannot read the request body: {error}")))?;
     let mut request = Request::new(body.unwrap_or_default());
     let default = if arguments.data.is_some() { Method::POST } else { Method::GET };
     *request.method_mut() = arguments.method.clone().unwrap_or(default);
-    *request.uri_mut() = arguments.url.clone();
-    request.headers_mut().extend(arguments.headers.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
+    let uri: Result<Uri, _> = arguments.url.parse();
+    *request.uri_mut() = uri.map_err(|_| Failure("the URL is not valid".into()))?;
+    for text in &arguments.headers {
+        let (name, value) = header(text).map_err(|what| Failure(what.into()))?;
+        request.headers_mut().try_append(name, value).map_err(|_| Failure("too many headers".into()))?;
+    }
     if arguments.data.is_some() && !request.headers().contains_key(CONTENT_TYPE) {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(CONTENT_TYPE, form);
@@ -135,7 +143,10 @@ async fn exchange(client: &Client, arguments: &RequestArgs, body: Option<Bytes>)
     let redirect = if arguments.no_redirect { RedirectPolicy::Stop } else { RedirectPolicy::Follow };
     let timeout = arguments.timeout_ms.map(Duration::from_millis);
     request.extensions_mut().insert(RequestOptions { timeout, redirect, ..RequestOptions::default() });
+    Ok(request)
+}
 
+async fn exchange(client: &Client, arguments: &RequestArgs, request: Request<Bytes>) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     if !arguments.stream {
         let response = client.request(request).await?;

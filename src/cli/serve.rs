@@ -84,7 +84,7 @@ async fn serve(listen: Listen) -> ExitCode {
     };
     let mut serving = serving;
     tokio::select! {
-        _ = &mut serving => return ExitCode::SUCCESS,
+        ended = &mut serving => return if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         signalled = signal() => if let Err(error) = signalled {
             return failed("cannot wait for signals", &error);
         },

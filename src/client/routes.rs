@@ -397,10 +397,12 @@ impl Table {
         let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
         let frames_full = waiting >= queue_frames && !delta.is_terminal();
         let bytes_full = self.queued_bytes + charge > queue_bytes;
+        // Before the answer nobody takes frames, and a paused reader would never come to the answer.
+        let unread = self.entry(key).is_some_and(|entry| matches!(entry.answer, Answer::Waiting));
         match self.on_full {
             _ if !frames_full && !bytes_full => return Room::Free,
-            OnFull::Pause if charge <= queue_bytes => return Room::Later,
-            OnFull::Fail if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
+            OnFull::Pause if charge <= queue_bytes && !unread => return Room::Later,
+            _ if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
             OnFull::Fail | OnFull::Pause => {}
         }
         let room = charge <= queue_bytes && self.evict_for(key, charge, evicted);

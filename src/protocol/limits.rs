@@ -6,7 +6,7 @@ pub const DELTA_BYTES: usize = 1024 * 1024;
 /// JSON values that one message may hold, nested ones counted (since 2026-07).
 pub const MESSAGE_VALUES: usize = 262_144;
 
-/// Levels of arrays and objects that one message may nest.
+/// Levels of arrays and objects that one message may nest; the JSON reader's own bound, one level below the specification's.
 pub const NESTING_LEVELS: usize = 128;
 
 /// Bytes of one stdio line without its line end (since 2026-07).
@@ -50,6 +50,9 @@ pub const RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 
 /// Bytes of a `requestId`, which is repeated in every delta of its stream.
 pub const REQUEST_ID_BYTES: usize = 1_024;
+
+/// Headers of one request; what holds them in memory has its own, higher bound.
+pub const REQUEST_HEADERS: usize = 8_192;
 
 /// Redirects that one request follows.
 pub const REDIRECT_HOPS: usize = 10;

@@ -56,7 +56,7 @@ pub enum Malformed {
     Id,
     /// `error` is no object with an integer `code` and a text `message`.
     Error,
-    /// Neither `method` nor `result` nor `error`, or both of the last two.
+    /// Neither `method` nor `result` nor `error`.
     Shape,
 }
 
@@ -101,7 +101,9 @@ impl Message {
         }
         let error = object.remove("error").filter(|error| !error.is_null());
         match (object.remove("result"), error) {
-            (Some(result), None) => Ok(Self::Response { id: id.flatten().ok_or(Malformed::Id)?, result }),
+            (Some(result), error) if error.is_none() || !result.is_null() => {
+                Ok(Self::Response { id: id.flatten().ok_or(Malformed::Id)?, result })
+            }
             (None | Some(Value::Null), Some(error)) => {
                 let id = match (id, object.get("id")) {
                     (Some(Some(id)), _) => Some(id),
@@ -161,6 +163,8 @@ mod tests {
         let response = Message::Response { id: 1.into(), result: Value::Null };
         assert_eq!(Message::decode(br#"{"id":1,"result":null}"#), Ok(response.clone()));
         assert_eq!(Message::decode(br#"{"id":1,"result":null,"error":null}"#), Ok(response));
+        let both = br#"{"id":1,"result":1,"error":{"code":1,"message":""}}"#;
+        assert_eq!(Message::decode(both), Ok(Message::Response { id: 1.into(), result: json!(1) }));
         let error = Message::Error { id: None, error: RpcError::new(-32700, "x") };
         assert_eq!(Message::decode(br#"{"id":null,"error":{"code":-32700,"message":"x"}}"#), Ok(error));
     }
@@ -172,7 +176,6 @@ mod tests {
         refused("7", Malformed::NotAnObject);
         refused("{}", Malformed::Shape);
         refused(r#"{"id":1}"#, Malformed::Shape);
-        refused(r#"{"id":1,"result":1,"error":{"code":1,"message":""}}"#, Malformed::Shape);
         refused(r#"{"id":null,"method":"m"}"#, Malformed::Id);
         refused(r#"{"id":1.5,"method":"m"}"#, Malformed::Id);
         refused(r#"{"id":9223372036854775808,"method":"m"}"#, Malformed::Id);

@@ -269,7 +269,8 @@ impl Session {
         }
         exchange.progress = Progress::Body { seq: 1 };
         self.waiting_heads -= 1;
-        let call = exchange.call.clone();
+        // Answered now; an id may be long, and many streams may be active.
+        let call = std::mem::replace(&mut exchange.call, Id::Integer(0));
         let head = ResponseHead { body: Bytes::new(), ..head };
         self.reply(&Message::Response { id: call, result: head.to_value() });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::exchange;
@@ -25,39 +25,65 @@ pub(super) async fn serve(
     sessions: &Arc<Sessions>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let Connection { reader, writer } = connection;
+    let Connection { mut reader, writer } = connection;
     let shared = Arc::new(Shared::default());
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
-    let mut sending = tokio::spawn(send(writer, Arc::clone(&shared)));
-    let why = receive(reader, &shared, upstream, sessions, shutdown, &mut sending).await;
+    let mut sending = Sending::Running(tokio::spawn(send(writer, Arc::clone(&shared))));
+    let why = receive(&mut reader, &shared, upstream, sessions, shutdown, &mut sending).await;
     shared.session.lock().stop();
     shared.sendable.notify_one();
-    if sending.is_finished() {
-        return;
-    }
     let close = async {
-        if let Ok(Some(mut writer)) = (&mut sending).await {
-            writer.close(why).await;
+        sending.ended().await;
+        let Sending::Ended(Some(writer)) = &mut sending else { return };
+        writer.close(why).await;
+        // A socket that is dropped with unread input is reset, and what was just sent may never reach the client.
+        if let Reader::WebSocket(_) = reader {
+            while let Ok(Some(_)) = reader.next().await {}
         }
     };
-    if timeout(FLUSH_TIME, close).await.is_err() {
-        sending.abort();
+    if timeout(FLUSH_TIME, close).await.is_err()
+        && let Sending::Running(task) = sending
+    {
+        task.abort();
+    }
+}
+
+/// The task that writes.
+enum Sending {
+    /// At work.
+    Running(JoinHandle<Option<Writer>>),
+    /// Over, with the writer if it is still good for a close frame.
+    Ended(Option<Writer>),
+}
+
+impl Sending {
+    /// Waits until the task is over. Safe to cancel.
+    async fn ended(&mut self) {
+        if let Self::Running(task) = self {
+            *self = Self::Ended(task.await.ok().flatten());
+        }
     }
 }
 
 /// Takes frames and starts exchanges, and says why it ended. Returning drops the exchanges, and with them their upstream connections.
 async fn receive(
-    mut reader: Reader,
+    reader: &mut Reader,
     shared: &Arc<Shared>,
     upstream: &Arc<Upstream>,
     sessions: &Arc<Sessions>,
     mut shutdown: watch::Receiver<bool>,
-    sending: &mut JoinHandle<Option<Writer>>,
+    sending: &mut Sending,
 ) -> CloseReason {
     let mut exchanges = JoinSet::new();
     let mut attached = None;
-    let mut keepalive = Keepalive::new(&reader);
+    let mut keepalive = Keepalive::new(reader);
     loop {
+        // One turn of the loop may see many exchanges end, and what a task holds is released only when it is joined.
+        while let Some(ended) = exchanges.try_join_next() {
+            if panicked(ended) {
+                return CloseReason::Done;
+            }
+        }
         start(&mut exchanges, shared, upstream);
         if let Some(reason) = shared.session.lock().poll_close() {
             tracing::warn!(%reason, "closing the connection");
@@ -76,11 +102,9 @@ async fn receive(
                 }
             },
             () = shared.startable.notified() => {}
-            // A panic is a bug of this executor, and its call would never be answered.
-            Some(Err(error)) = exchanges.join_next() => {
-                tracing::error!(%error, "an exchange panicked");
+            Some(ended) = exchanges.join_next() => if panicked(ended) {
                 return CloseReason::Done;
-            }
+            },
             () = keepalive.tick() => {
                 if keepalive.is_dead(reader.activity(), shared.pings_sent()) {
                     tracing::warn!("the client answers no pings");
@@ -88,13 +112,22 @@ async fn receive(
                 }
                 shared.pingable.notify_one();
             }
-            _ = &mut *sending => {
-                tracing::debug!("the client takes no more frames");
-                return CloseReason::Done;
+            () = sending.ended() => {
+                tracing::debug!("nothing more is sent");
+                let violation = shared.session.lock().poll_close().is_some();
+                return if violation { CloseReason::Violation } else { CloseReason::Done };
             }
             () = super::shut_down(&mut shutdown) => return CloseReason::Done,
         }
     }
+}
+
+/// A panic is a bug of this executor, and its call would never be answered: the connection ends.
+fn panicked(ended: Result<(), JoinError>) -> bool {
+    if let Err(error) = &ended {
+        tracing::error!(%error, "an exchange panicked");
+    }
+    ended.is_err()
 }
 
 /// Starts every exchange that may start.

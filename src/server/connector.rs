@@ -3,13 +3,23 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower_service::Service;
+
+/// How long one address may take when there is another to try.
+const ADDRESS_TIME: Duration = Duration::from_secs(5);
+
+/// Name resolutions that may be under way at one time in this process; further ones wait.
+static LOOKUPS: Semaphore = Semaphore::const_new(64);
 
 /// Resolves the host of a URL and connects to the first of its addresses that answers.
 #[derive(Clone, Debug)]
@@ -52,16 +62,30 @@ impl Service<Uri> for Connector {
 async fn connect(uri: &Uri) -> Result<TcpStream, ConnectError> {
     let host = uri.host().ok_or(ConnectError::Dns)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| ConnectError::Dns)?;
+    let addresses = resolve(host.to_owned(), port).await?;
     let mut outcome = Err(ConnectError::Dns);
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                outcome = stream.set_nodelay(true).map(|()| stream).map_err(ConnectError::Tcp);
-                break;
-            }
+    for (index, address) in addresses.iter().enumerate() {
+        let dial = TcpStream::connect(address);
+        let dialled = if index + 1 == addresses.len() {
+            dial.await
+        } else {
+            timeout(ADDRESS_TIME, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match dialled {
+            Ok(stream) => return stream.set_nodelay(true).map(|()| stream).map_err(ConnectError::Tcp),
             Err(error) => outcome = Err(ConnectError::Tcp(error)),
         }
     }
     outcome
+}
+
+/// The system's resolver cannot be interrupted. The permit lives as long as its thread and not as long as this future, so that
+/// calls with short deadlines cannot use up the threads that standard input and output need too.
+async fn resolve(host: String, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    let permit = LOOKUPS.acquire().await.map_err(|_| ConnectError::Dns)?;
+    let lookup = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)
+    });
+    lookup.await.ok().and_then(Result::ok).ok_or(ConnectError::Dns)
 }

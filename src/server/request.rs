@@ -11,6 +11,7 @@ use url::Url;
 use super::failure::refused;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::http::{RequestHeader, RequestParams};
+use crate::protocol::limits::REQUEST_HEADERS;
 
 /// Environment variables that no header may carry, in upper case.
 const DENIED_VARIABLES: [&str; 13] = [
@@ -65,6 +66,10 @@ impl OriginRequest {
         }
         let credentials = take_credentials(&mut url);
         let uri = to_uri(&url).ok_or_else(|| refused("url is invalid"))?;
+        if params.headers.len() > REQUEST_HEADERS {
+            let text = format!("has more than {REQUEST_HEADERS} headers");
+            return Err(refused(&text).with_kind(ErrorKind::Limit));
+        }
         let mut headers = HeaderMap::new();
         for header in &params.headers {
             let (name, value) = read_header(header)?;

@@ -203,7 +203,7 @@ fn fault(error: Error) -> TransportError {
         Error::Io(error) => TransportError::Io(error),
         Error::Capacity(_) => TransportError::TooLong { limit: WEBSOCKET_MESSAGE_BYTES },
         Error::Http(response) => TransportError::Refused(response.status().as_u16()),
-        Error::Utf8(_) => TransportError::WebSocket("a text message is not UTF-8"),
+        Error::Utf8(_) => TransportError::NotUtf8,
         Error::ConnectionClosed | Error::AlreadyClosed => TransportError::WebSocket("already closed"),
         Error::Protocol(_) => TransportError::WebSocket("the peer broke the protocol or left without a close frame"),
         _ => TransportError::WebSocket("failed"),
@@ -273,6 +273,7 @@ impl WebSocketWriter {
             CloseReason::Done => CloseCode::Normal,
             CloseReason::Violation => CloseCode::Protocol,
             CloseReason::TooLong => CloseCode::Size,
+            CloseReason::NotUtf8 => CloseCode::Invalid,
         };
         let frame = CloseFrame { code, reason: Utf8Bytes::default() };
         // The peer may be gone already; there is nobody left to tell.

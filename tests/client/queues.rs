@@ -5,7 +5,7 @@ use exec_http::protocol::limits::{DELTA_BYTES, FRAME_CHARGE_BYTES, QUEUE_BYTES, 
 use exec_http::protocol::stream::{Overflow, StreamError};
 use serde_json::json;
 
-use crate::executor::{Executor, assert_nothing_held, connected, connected_with, read};
+use crate::executor::{Executor, assert_nothing_held, connected, connected_with, get, head, read};
 
 /// Sends `frames` frames of one byte, from `seq` 1.
 async fn small_frames(executor: &mut Executor, id: &str, frames: usize) {
@@ -180,6 +180,22 @@ async fn with_pause_a_slow_consumer_gets_everything() {
         executor.end(&id, 1011).await;
     });
     assert_eq!((got.0.len(), got.1), (1000 + 10 * large.len(), Ok(())));
+    assert_nothing_held(&client);
+}
+
+/// ROUTE-1 and ROUTE-14: frames ahead of the response cannot stop the reader on its way to the response.
+#[tokio::test]
+async fn with_pause_frames_before_the_response_end_the_stream_and_not_the_connection() {
+    let (client, mut executor) = paused().await;
+    let (response, ()) = tokio::join!(client.stream(get()), async {
+        let call = executor.call().await;
+        small_frames(&mut executor, call.request_id(), 3).await;
+        executor.respond(&call, head()).await;
+    });
+    let mut body = response.expect("a response").into_body();
+    assert_eq!(read(&mut body).await, (b"xx".to_vec(), Err(StreamError::Overflow(Overflow::Frames(2)))));
+    drop(body);
+    executor.settle(&client).await;
     assert_nothing_held(&client);
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a request. One that can start at once always fits.
+    /// Takes a request. One that can start at once always fits, and so does one that waits alone.
     ///
     /// # Errors
     ///
@@ -42,7 +42,8 @@ impl Queue {
         let streamed = queued.params.stream_response;
         let waits = !free_heads || (streamed && !free_streams);
         let length = self.streamed.len() + self.buffered.len();
-        if waits && (length >= QUEUED_REQUESTS || self.bytes + queued.bytes > QUEUED_REQUEST_BYTES) {
+        let too_long = length > 0 && self.bytes + queued.bytes > QUEUED_REQUEST_BYTES;
+        if waits && (length >= QUEUED_REQUESTS || too_long) {
             let text = format!("{REQUEST_METHOD} failed: too many requests wait on this connection");
             return Err(RpcError::new(INTERNAL_ERROR, text).with_kind(ErrorKind::Limit));
         }
