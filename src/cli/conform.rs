@@ -162,9 +162,13 @@ fn usage(message: impl ToString) -> Failure {
 }
 
 impl Server {
+    fn list(&self) -> Result<RunOutcome, Failure> {
+        list(&Selection::new(&self.only, &self.skip).map_err(usage)?)
+    }
+
     /// Runs the suite and prints its report. Messages about wrong options go to standard error.
     pub(crate) fn run(&self) -> RunOutcome {
-        let outcome = if self.list { list() } else { self.test() };
+        let outcome = if self.list { self.list() } else { self.test() };
         outcome.unwrap_or_else(|(outcome, message)| {
             eprintln!("error: {message}");
             outcome
@@ -277,17 +281,21 @@ impl Server {
     }
 }
 
-/// Prints every case with its transports, its clauses and its sentence.
-fn list() -> Result<RunOutcome, Failure> {
+/// Prints the selected cases with their transports, their clauses and their sentences.
+fn list(selection: &Selection) -> Result<RunOutcome, Failure> {
+    let cases: Vec<_> = suites::all().iter().filter(|case| selection.left_out(&case.id).is_none()).collect();
+    if cases.is_empty() {
+        return Err(usage("no case is selected"));
+    }
     let mut out = io::stdout().lock();
     let mut print = || -> io::Result<()> {
-        for case in suites::all() {
+        for case in &cases {
             let on = case.only.map_or("stdio ws".to_owned(), |only| only.to_string());
             writeln!(out, "{:<40} {on:<9} {:<30} {}", case.id, case.clauses.join(" "), case.description)?;
         }
-        let clauses: BTreeSet<_> = suites::all().iter().flat_map(|case| &case.clauses).collect();
+        let clauses: BTreeSet<_> = cases.iter().flat_map(|case| &case.clauses).collect();
         let of_executors = clause::all().filter(|clause| clause.side != Side::Client).count();
-        writeln!(out, "{} cases, {} of {of_executors} clauses", suites::all().len(), clauses.len())
+        writeln!(out, "{} cases, {} of {of_executors} clauses", cases.len(), clauses.len())
     };
     match print() {
         // `head` has seen enough.

@@ -35,13 +35,14 @@ pub(crate) struct RequestArgs {
     /// A header; may be given more than once.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The body as it stands, or a file's content, `@-` for standard input; sent byte for byte.
+    /// The body as it stands, or a file's content, `@-` for standard input; sent byte for byte, as a form unless a header
+    /// gives its content-type.
     #[arg(short = 'd', long = "data", value_name = "BODY|@FILE")]
     data: Option<String>,
-    /// Let the body stream instead of arriving whole: for long bodies and for those that never end.
+    /// Let the body stream instead of arriving whole: for bodies that never end, and for those of more than 32 MiB.
     #[arg(long)]
     stream: bool,
-    /// Give up after so many milliseconds, the body included.
+    /// Let the executor give up after so many milliseconds, the body included; 0 fails at once.
     #[arg(long, value_name = "N")]
     timeout_ms: Option<u64>,
     /// Return a redirect instead of following it.
@@ -106,9 +107,13 @@ async fn send(arguments: &RequestArgs, request: Request<Bytes>) -> Result<(), Fa
 /// Dials or spawns the executor.
 async fn open(via: &str) -> Result<(Connection, Option<Child>), Failure> {
     if via.starts_with("ws://") {
-        return Ok((websocket::connect(via).await?, None));
+        let connection = websocket::connect(via).await;
+        return Ok((connection.map_err(|error| Failure(format!("cannot reach the executor: {error}")))?, None));
     }
-    let words = shell_words::split(via)?;
+    if via.split_whitespace().next().is_some_and(|word| word.contains("://")) {
+        return Err(Failure("--via takes a ws:// URL or a command".into()));
+    }
+    let words = shell_words::split(via).map_err(|error| Failure(format!("--via: {error}")))?;
     let (program, rest) = words.split_first().ok_or_else(|| Failure("--via names no program".into()))?;
     let mut child = Command::new(program)
         .args(rest)
