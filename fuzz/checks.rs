@@ -1,0 +1,15 @@
+//! The laws that the fuzz targets hold the code to. Each takes any bytes, and panics where a law is broken.
+//!
+//! | target | law |
+//! |---|---|
+//! | [`framing`] | any chunking of the same bytes gives the same lines |
+//!
+//! The package in this folder compiles this file as a library for cargo-fuzz; the package above compiles it as the test `seeds`,
+//! which replays every committed seed.
+
+#![allow(unreachable_pub, reason = "reached from the fuzz targets")]
+
+pub mod framing;
+
+#[cfg(test)]
+mod replay;
