@@ -1,31 +1,24 @@
 //! Frames arrive while the consumer gives up: what it saw is a prefix, and nothing is left of the stream.
 
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use loom::thread;
 
-use crate::explore::{Model, assert_empty, byte, data, deliver, read_from, routes, stream};
-use crate::protocol::delta::DeltaFault;
-use crate::protocol::http::ParamsError;
-use crate::protocol::stream::StreamError;
-use crate::routes::OnFull;
-use crate::sync::Arc;
+use crate::explore::{
+    Model, assert_empty, beside, byte, data, deliver, glance, join, last, malformed, read, read_from, routes, stream,
+};
 
 #[test]
 fn deliver_against_drop() {
-    let results = &["dropped unread", "dropped after a chunk"];
-    Model { name: "deliver against drop", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Fail, 2, 1024);
+    Model::pair("deliver against drop").results(&["dropped unread", "dropped after a chunk"], || {
+        let routes = routes();
         let mut route = stream(&routes);
         let key = route.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                deliver(&routes, key, data(1));
-                deliver(&routes, key, data(2));
-            }
+        let reader = beside(&routes, move |routes| {
+            deliver(routes, key, data(1));
+            deliver(routes, key, data(2));
         });
-        let result = match route.poll_chunk(&mut Context::from_waker(Waker::noop())) {
+        let result = match glance(&mut route) {
             Poll::Pending => "dropped unread",
             Poll::Ready(chunk) => {
                 assert_eq!(chunk, Some(Ok(byte(1))));
@@ -33,7 +26,7 @@ fn deliver_against_drop() {
             }
         };
         drop(route);
-        reader.join().expect("the reader does not panic");
+        join(reader);
         deliver(&routes, key, data(3));
         assert!(!routes.is_open(key));
         assert_empty(&routes);
@@ -41,26 +34,69 @@ fn deliver_against_drop() {
     });
 }
 
+/// No runtime and no second step is needed to clean up: whichever thread drops a stream, it is gone then.
+#[test]
+fn drop_on_a_foreign_thread() {
+    Model::pair("deliver against drop on a foreign thread").results(&["in time", "late"], || {
+        let routes = routes();
+        let route = stream(&routes);
+        let key = route.key();
+        deliver(&routes, key, data(1));
+        let foreign = thread::spawn(move || drop(route));
+        let result = if routes.is_open(key) { "in time" } else { "late" };
+        deliver(&routes, key, data(2));
+        join(foreign);
+        assert!(!routes.is_open(key));
+        assert_empty(&routes);
+        result
+    });
+}
+
+/// A reader hands over what one read of the connection brought, of several streams, while one of them is dropped.
+#[test]
+fn batch_against_drop_of_one_stream() {
+    Model::pair("batch of two streams' frames against drop of one").results(&["whole"], || {
+        let routes = routes();
+        let (dropped, mut kept) = (stream(&routes), stream(&routes));
+        let keys = (dropped.key(), kept.key());
+        let reader = beside(&routes, move |routes| {
+            deliver(routes, keys.0, data(1));
+            deliver(routes, keys.1, data(1));
+            deliver(routes, keys.0, data(2));
+            deliver(routes, keys.1, last(2));
+        });
+        drop(dropped);
+        assert_eq!(read(&mut kept), (2, Ok(())));
+        join(reader);
+        drop(kept);
+        assert_empty(&routes);
+        "whole"
+    });
+}
+
 #[test]
 fn late_frame_against_the_next_stream() {
-    let results = &["came in time", "came late"];
-    Model { name: "late frame against the next stream in its slot", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Fail, 2, 1024);
+    Model::pair("late frames against the next stream in its slot").results(&["came in time", "came late"], || {
+        let routes = routes();
         let old = stream(&routes);
         let old_key = old.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                let result = if routes.is_open(old_key) { "came in time" } else { "came late" };
-                deliver(&routes, old_key, data(1));
-                routes.fail(old_key, malformed());
-                result
-            }
+        let reader = beside(&routes, move |routes| {
+            let result = if routes.is_open(old_key) { "came in time" } else { "came late" };
+            deliver(routes, old_key, data(1));
+            deliver(routes, old_key, last(2));
+            routes.fail(old_key, malformed());
+            result
         });
         drop(old);
         let mut new = stream(&routes);
-        let result = reader.join().expect("the reader does not panic");
-        assert_eq!(new.poll_chunk(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+        let key = new.key();
+        assert!(key != old_key && key.number() % (1 << 24) == old_key.number() % (1 << 24), "the slot is used again");
+        deliver(&routes, key, data(1));
+        assert_eq!(glance(&mut new), Poll::Ready(Some(Ok(byte(1)))));
+        let result = join(reader);
+        assert_eq!(glance(&mut new), Poll::Pending);
+        deliver(&routes, key, last(2));
+        assert_eq!(read_from(2, &mut new), (1, Ok(())));
         drop(new);
         assert_empty(&routes);
         result
@@ -69,27 +105,51 @@ fn late_frame_against_the_next_stream() {
 
 #[test]
 fn malformed_frame_against_a_waiting_consumer() {
-    let results = &["failed"];
-    Model { name: "malformed frame against a waiting consumer", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Fail, 2, 1024);
+    Model::pair("malformed frame against a waiting consumer").results(&["failed"], || {
+        let routes = routes();
         let mut route = stream(&routes);
         let key = route.key();
         deliver(&routes, key, data(1));
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                routes.fail(key, malformed());
-                deliver(&routes, key, data(2));
-            }
+        let reader = beside(&routes, move |routes| {
+            routes.fail(key, malformed());
+            deliver(routes, key, data(2));
         });
-        assert_eq!(read_from(1, &mut route), (1, Err(malformed())));
-        reader.join().expect("the reader does not panic");
+        assert_eq!(read(&mut route), (1, Err(malformed())));
+        join(reader);
         drop(route);
         assert_empty(&routes);
         "failed"
     });
 }
 
-fn malformed() -> StreamError {
-    StreamError::Malformed(DeltaFault::Member(ParamsError { member: "seq", expected: "a number" }))
+#[test]
+fn malformed_frame_against_drop() {
+    Model::pair("malformed frame against drop").results(
+        &["dropped open", "dropped after a chunk", "dropped failed"],
+        || {
+            let routes = routes();
+            let mut route = stream(&routes);
+            let key = route.key();
+            let reader = beside(&routes, move |routes| {
+                deliver(routes, key, data(1));
+                routes.fail(key, malformed());
+            });
+            let result = match (glance(&mut route), glance(&mut route)) {
+                (Poll::Pending, Poll::Pending) => "dropped open",
+                (Poll::Pending, Poll::Ready(Some(Ok(chunk)))) | (Poll::Ready(Some(Ok(chunk))), Poll::Pending) => {
+                    assert_eq!(chunk, byte(1));
+                    "dropped after a chunk"
+                }
+                (Poll::Ready(Some(Ok(chunk))), Poll::Ready(end)) => {
+                    assert_eq!((chunk, end), (byte(1), Some(Err(malformed()))));
+                    "dropped failed"
+                }
+                unexpected => panic!("illegal: {unexpected:?}"),
+            };
+            drop(route);
+            join(reader);
+            assert_empty(&routes);
+            result
+        },
+    );
 }

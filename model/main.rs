@@ -18,4 +18,5 @@ mod disconnect_wakes;
 mod insert_disconnect;
 mod overflow_drop;
 mod paused_reader;
+mod receive_cancelled;
 mod terminal_drop;

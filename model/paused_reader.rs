@@ -1,38 +1,26 @@
 //! With `Pause` the reader waits for room: whoever makes room, or makes it pointless, must wake it.
 
-use std::future::poll_fn;
-
-use loom::future::block_on;
-use loom::thread;
 use serde_json::Value;
 
-use crate::explore::{CHARGE, Model, assert_empty, byte, chunk, data, deliver_patiently, read_from, routes, stream};
+use crate::explore::{
+    CHARGE, Model, PLENTY, answer, answered, assert_empty, beside, bounded, byte, chunk, data, deliver,
+    deliver_patiently, join, last, read, read_from, stream,
+};
 use crate::protocol::stream::{Disconnect, Overflow, StreamError};
-use crate::routes::{OnFull, Route, Routes};
-use crate::sync::Arc;
-
-/// A route whose answer is there: from then on its consumer may take frames, and the reader waits for it.
-fn answered(routes: &Arc<Routes>) -> Route {
-    let route = stream(routes);
-    routes.answer(route.key(), Ok(Value::Null));
-    route
-}
+use crate::routes::OnFull;
 
 /// A reader with two frames, and room for one.
 fn explore(name: &'static str, queue_frames: usize, queue_bytes: usize) {
-    Model { name, threads: 2, bound: None, results: &["complete"] }.explore(move || {
-        let routes = routes(OnFull::Pause, queue_frames, queue_bytes);
+    Model::pair(name).results(&["complete"], move || {
+        let routes = bounded(OnFull::Pause, queue_frames, queue_bytes);
         let mut route = answered(&routes);
         let key = route.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                deliver_patiently(&routes, key, data(1));
-                deliver_patiently(&routes, key, data(2));
-            }
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, key, data(1));
+            deliver_patiently(routes, key, data(2));
         });
         assert_eq!([chunk(&mut route), chunk(&mut route)], [Some(Ok(byte(1))), Some(Ok(byte(2)))]);
-        reader.join().expect("the reader does not panic");
+        join(reader);
         drop(route);
         assert_empty(&routes);
         "complete"
@@ -41,7 +29,7 @@ fn explore(name: &'static str, queue_frames: usize, queue_bytes: usize) {
 
 #[test]
 fn consumer_frees_a_place() {
-    explore("reader paused by frames against a consumer", 1, 1024);
+    explore("reader paused by frames against a consumer", 1, PLENTY);
 }
 
 #[test]
@@ -51,42 +39,52 @@ fn consumer_frees_bytes() {
 
 #[test]
 fn drop_ends_the_pause() {
-    let results = &["done"];
-    Model { name: "reader paused against drop", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Pause, 1, 1024);
+    Model::pair("reader paused against drop").results(&["done"], || {
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
         let route = answered(&routes);
         let key = route.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                deliver_patiently(&routes, key, data(1));
-                deliver_patiently(&routes, key, data(2));
-            }
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, key, data(1));
+            deliver_patiently(routes, key, data(2));
         });
         drop(route);
-        reader.join().expect("the reader does not panic");
+        join(reader);
         assert_empty(&routes);
         "done"
     });
 }
 
+/// The bytes that the reader waits for may be another stream's.
+#[test]
+fn drop_of_another_stream_ends_the_pause() {
+    Model::pair("reader paused by another stream's bytes against its drop").results(&["whole"], || {
+        let routes = bounded(OnFull::Pause, 4, CHARGE);
+        let (holder, mut route) = (answered(&routes), answered(&routes));
+        let key = route.key();
+        deliver(&routes, holder.key(), data(1));
+        let reader = beside(&routes, move |routes| deliver_patiently(routes, key, last(1)));
+        drop(holder);
+        assert_eq!(read(&mut route), (1, Ok(())));
+        join(reader);
+        drop(route);
+        assert_empty(&routes);
+        "whole"
+    });
+}
+
 #[test]
 fn disconnect_ends_the_pause() {
-    let results = &["lost"];
-    Model { name: "reader paused against disconnect", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Pause, 1, 1024);
+    Model::pair("reader paused against disconnect").results(&["lost"], || {
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
         let mut route = answered(&routes);
         let key = route.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                deliver_patiently(&routes, key, data(1));
-                deliver_patiently(&routes, key, data(2));
-            }
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, key, data(1));
+            deliver_patiently(routes, key, data(2));
         });
         routes.disconnect(Disconnect::Local);
-        reader.join().expect("the reader does not panic");
-        let (frames, end) = read_from(1, &mut route);
+        join(reader);
+        let (frames, end) = read(&mut route);
         assert!(frames <= 1);
         assert_eq!(end, Err(StreamError::Disconnected(Disconnect::Local)));
         drop(route);
@@ -95,25 +93,62 @@ fn disconnect_ends_the_pause() {
     });
 }
 
+#[test]
+fn drop_and_disconnect_against_the_pause() {
+    Model::trio("reader paused against drop and disconnect").results(&["done"], || {
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
+        let route = answered(&routes);
+        let key = route.key();
+        deliver(&routes, key, data(1));
+        let reader = beside(&routes, move |routes| deliver_patiently(routes, key, data(2)));
+        let closing = beside(&routes, |routes| routes.disconnect(Disconnect::Closed));
+        drop(route);
+        join(reader);
+        join(closing);
+        assert_empty(&routes);
+        "done"
+    });
+}
+
+/// The reader is one for all streams: while it waits for the one, the frame of the other is behind it.
+#[test]
+fn pause_delays_the_other_stream() {
+    Model::trio("reader paused by one stream, another waits").results(&["both whole"], || {
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
+        let (mut slow, mut other) = (answered(&routes), answered(&routes));
+        let keys = (slow.key(), other.key());
+        deliver(&routes, keys.0, data(1));
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, keys.0, data(2));
+            deliver_patiently(routes, keys.1, last(1));
+        });
+        let consumer = beside(&routes, move |_| assert_eq!(read(&mut other), (1, Ok(()))));
+        assert_eq!(chunk(&mut slow), Some(Ok(byte(1))));
+        join(reader);
+        deliver(&routes, keys.0, last(3));
+        assert_eq!(read_from(2, &mut slow), (2, Ok(())));
+        join(consumer);
+        drop(slow);
+        assert_empty(&routes);
+        "both whole"
+    });
+}
+
 /// A reader that waited here would never come to the answer, and the consumer waits for nothing else.
 #[test]
 fn frames_before_the_answer_do_not_pause() {
-    let results = &["overflow"];
-    Model { name: "two early frames with room for one", threads: 2, bound: None, results }.explore(|| {
-        let routes = routes(OnFull::Pause, 1, 1024);
+    Model::pair("two early frames with room for one").results(&["overflow"], || {
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
         let mut route = stream(&routes);
         let key = route.key();
-        let reader = thread::spawn({
-            let routes = Arc::clone(&routes);
-            move || {
-                deliver_patiently(&routes, key, data(1));
-                deliver_patiently(&routes, key, data(2));
-                routes.answer(key, Ok(Value::Null));
-            }
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, key, data(1));
+            deliver_patiently(routes, key, data(2));
+            routes.answer(key, Ok(Value::Null));
         });
-        assert_eq!(block_on(poll_fn(|cx| route.poll_answer(cx))), Ok(Value::Null));
-        assert_eq!(read_from(1, &mut route), (1, Err(StreamError::Overflow(Overflow::Frames(1)))));
-        reader.join().expect("the reader does not panic");
+        assert_eq!(answer(&mut route), Ok(Value::Null));
+        assert_eq!(read(&mut route), (1, Err(StreamError::Overflow(Overflow::Frames(1)))));
+        join(reader);
         drop(route);
         assert_empty(&routes);
         "overflow"

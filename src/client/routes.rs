@@ -409,14 +409,18 @@ impl Table {
         if room { Room::Free } else { Room::Full(Overflow::Bytes(queue_bytes)) }
     }
 
-    /// Ends the streams that hold more bytes than this one, the largest first, until so many more fit. False when that is
-    /// not enough: then this stream holds most.
+    /// Ends the streams that hold more bytes than this one, the largest first, until so many more fit. False when all of them
+    /// would not be enough: then none pays in vain.
     fn evict_for(&mut self, key: Key, charge: usize, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
         let held = self.entry(key).map_or(0, |entry| entry.queued_bytes);
+        let all_held = self.slots.iter().filter_map(|slot| slot.entry.as_ref()).map(|entry| entry.queued_bytes);
+        let evictable: usize = all_held.filter(|larger| *larger > held).sum();
+        if self.queued_bytes - evictable + charge > self.limits.queue_bytes {
+            return false;
+        }
         while self.queued_bytes + charge > self.limits.queue_bytes {
             let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
-            let larger = entries.filter(|entry| entry.queued_bytes > held);
-            let Some(largest) = larger.max_by_key(|entry| entry.queued_bytes) else { return false };
+            let largest = entries.max_by_key(|entry| entry.queued_bytes).expect("bytes that wait have an entry");
             let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
             let (frames, returned) = largest.abandon(overflow);
             self.queued_bytes -= returned;

@@ -8,6 +8,20 @@
 //!
 //! Races are not looked for here; that is what `model/` does.
 
+#[path = "../../src/sync.rs"]
+mod sync;
+
+#[path = "../../src/client/routes.rs"]
+mod routes;
+
+use exec_http::protocol;
+
+#[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
+#[path = "../../fuzz/route_table.rs"]
+mod route_table;
+
+mod routes_operations;
+
 use bytes::Bytes;
 use exec_http::protocol::delta::BodyDelta;
 use exec_http::protocol::framing::LineFramer;
