@@ -200,7 +200,7 @@ impl Call {
 
     /// What its waiting frames are charged.
     fn held(&self) -> usize {
-        self.frames.iter().map(|frame| charge(frame)).sum()
+        self.frames.iter().map(charge).sum()
     }
 
     /// Whether its consumer would get something.
