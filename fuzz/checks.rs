@@ -2,7 +2,9 @@
 //!
 //! | target | law |
 //! |---|---|
-//! | [`framing`] | any chunking of the same bytes gives the same lines |
+//! | [`case_notation`] | any text is read, or refused at one of its lines; each case reads the same alone |
+//! | [`framing`] | any chunking of the same bytes gives the lines, the rest and the error of splitting the whole |
+//! | [`message`] | the strict JSON reader agrees with `serde_json` but for its documented refusals; what is read is written as the same |
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
 //!
 //! The package in this folder compiles this file as a library for cargo-fuzz; the package above compiles it as the test `seeds`,
@@ -10,7 +12,9 @@
 
 #![allow(unreachable_pub, reason = "reached from the fuzz targets")]
 
+pub mod case_notation;
 pub mod framing;
+pub mod message;
 pub mod route_table;
 
 use exec_http::protocol;

@@ -7,7 +7,12 @@ use std::path::Path;
 type Law = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder of seeds.
-const LAWS: [(&str, Law); 2] = [("framing", super::framing::check), ("routes", super::route_table::check)];
+const LAWS: [(&str, Law); 4] = [
+    ("case_notation", super::case_notation::check),
+    ("framing", super::framing::check),
+    ("message", super::message::check),
+    ("routes", super::route_table::check),
+];
 
 #[test]
 fn every_seed_holds() {
@@ -17,7 +22,10 @@ fn every_seed_holds() {
     for (target, law) in LAWS {
         let mut count = 0;
         for seed in fs::read_dir(seeds.join(target)).expect("each target has seeds") {
-            law(&fs::read(seed.expect("a readable folder").path()).expect("a readable seed"));
+            let seed = seed.expect("a readable folder").path();
+            // Shown when the law fails.
+            println!("{}", seed.display());
+            law(&fs::read(seed).expect("a readable seed"));
             count += 1;
         }
         assert!(count > 0, "{target} has no seed");

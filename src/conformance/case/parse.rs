@@ -9,6 +9,9 @@ use super::{Action, CAPABILITIES, Case, Expect, MAIN, OriginCheck, Revision, Ste
 /// Rounds of one `each` or paths of one origin range.
 const RANGE_ROUNDS: u64 = 10_000;
 
+/// Steps of one case and lines of its origins together, those of all rounds and paths counted.
+const CASE_LINES: usize = 20_000;
+
 /// Names that always stand for something.
 const NAMES: [&str; 6] = ["origin", "origin2", "authority", "authority2", "closed", "sessionId"];
 
@@ -154,6 +157,11 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
     for line in lines.iter().filter(|line| line.comment.is_none()) {
         names.extend(line.text.split("$set(").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned));
     }
+    let mut lines_left = CASE_LINES;
+    let mut take_lines = |count: usize| {
+        lines_left = lines_left.checked_sub(count).ok_or_else(|| format!("a case has more than {CASE_LINES} lines"))?;
+        Ok(())
+    };
     let mut index = 0;
     while let Some(line) = lines.get(index) {
         index += 1;
@@ -170,6 +178,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
                 let path = words.word("a path").map_err(fail)?.to_owned();
                 words.end().map_err(fail)?;
                 for (path, round) in expand_path(&path).map_err(fail)? {
+                    take_lines(1 + block.len()).map_err(fail)?;
                     let mut exchange = super::Exchange { path, early: false, actions: Vec::new() };
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
                         let text = round.map_or_else(|| line.text.clone(), |round| replace_round(&line.text, round));
@@ -190,7 +199,9 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
                         let text = replace_round(&line.text, round);
                         let read = check_names(&text, &names).and_then(|()| steps.read(line.number, &text));
-                        case.steps.extend(read.map_err(|message| (line.number, message))?);
+                        let steps = read.map_err(|message| (line.number, message))?;
+                        take_lines(steps.len()).map_err(fail)?;
+                        case.steps.extend(steps);
                     }
                 }
                 index += block.len();
@@ -199,7 +210,9 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
             _ => {
                 if !read_head(case, words).map_err(fail)? {
                     let read = check_names(&line.text, &names).and_then(|()| steps.read(line.number, &line.text));
-                    case.steps.extend(read.map_err(fail)?);
+                    let steps = read.map_err(fail)?;
+                    take_lines(steps.len()).map_err(fail)?;
+                    case.steps.extend(steps);
                 }
             }
         }
@@ -308,7 +321,8 @@ fn observes(step: &Step) -> bool {
 fn range(word: &str) -> Option<(u64, u64)> {
     let (from, to) = word.split_once("..")?;
     let (from, to) = (from.parse().ok()?, to.parse().ok()?);
-    (from <= to && to - from < RANGE_ROUNDS).then_some((from, to))
+    // `$next` of the last round is a number, too.
+    (from <= to && to - from < RANGE_ROUNDS && to < u64::MAX).then_some((from, to))
 }
 
 /// The paths that a path stands for, with the number of the round where it has a range.
@@ -415,6 +429,16 @@ mod tests {
         refused("origin /a\n  200\n  dance", "a.case:6: \"dance\" is nothing that an origin does");
         refused("  200", "a.case:4: an indented line without a block above it");
         refused("only tcp", "a.case:4: \"tcp\" is not stdio or ws");
+        let last = u64::MAX;
+        refused(&format!("each {last}..{last}\n  eof"), "a.case:4: each needs A..B");
+        let many = "a.case:4: a case has more than 20000 lines";
+        refused("each 1..10000\n  eof\n  eof\n  eof", many);
+        refused("origin /1..10000\n  200\n  hang", many);
+        refused(
+            "-> 1 stream $repeat(18446744073709551615,a) GET /",
+            "a.case:4: the name of the stream is longer than 2048 bytes",
+        );
+        refused("first-delta / 9223372036854775808 below 1s", "a.case:4: first-delta makes at most 1000 calls");
         refused("needs luck", "a.case:2: \"luck\" is no capability");
         refused("twin {}\naccept 200", "a.case:2: a twin needs at least one `refuse` and one `accept`");
         refused("twin {}\nrefuse {\"a\":1,\"b\":2} error -1", "a.case:5: exactly one member must differ from the twin");

@@ -10,6 +10,12 @@ use super::{Action, Expect, Form, MAIN, Outcome, Promise, Shape, Step};
 /// The method of a barrier, which no executor has.
 const BARRIER_METHOD: &str = "conformance/barrier";
 
+/// Bytes of the name of a stream, twice what an executor has to accept as a `requestId`.
+const NAME_BYTES: u64 = 2_048;
+
+/// Calls of each kind that one `first-delta` makes.
+const FIRST_DELTA_CALLS: usize = 1_000;
+
 /// The steps that open a connection and complete the handshake on it.
 pub fn handshake(connection: &str, line: usize) -> Vec<Step> {
     let id = || Value::from(format!("handshake-{connection}"));
@@ -179,6 +185,9 @@ impl StepReader {
             match words.word("a method, stream or call")? {
                 "stream" => {
                     let name = words.name("the name of the stream")?;
+                    if name.length(&Default::default()) > NAME_BYTES {
+                        return Err(format!("the name of the stream is longer than {NAME_BYTES} bytes"));
+                    }
                     let name =
                         name.resolve_text(&Default::default()).map_err(|error| format!("stream name: {error}"))?;
                     let params = read_call(words, json!({"requestId": name, "streamResponse": true}))?;
@@ -225,6 +234,9 @@ impl StepReader {
     fn read_first_delta(&mut self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<(), String> {
         let url = full_url(words.word("a path")?);
         let calls: usize = words.parse("a number of calls")?;
+        if calls > FIRST_DELTA_CALLS {
+            return Err(format!("first-delta makes at most {FIRST_DELTA_CALLS} calls"));
+        }
         if !words.take("below") {
             return Err("first-delta needs `below`".to_owned());
         }

@@ -6,6 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+/// Bytes of the longest text that a template stands for.
+const RESOLVED_BYTES: u64 = 256 * 1024 * 1024;
+
 /// What the names stand for while a case runs.
 pub type Names = BTreeMap<String, String>;
 
@@ -120,12 +123,27 @@ impl Template {
         matches!(&self.pieces[..], [Piece::Bytes(bytes)] if bytes == text.as_bytes())
     }
 
+    /// How many bytes it stands for; names without a value count nothing.
+    pub fn length(&self, names: &Names) -> u64 {
+        let length = |piece: &Piece| match piece {
+            Piece::Bytes(literal) => literal.len() as u64,
+            Piece::Name(name) => names.get(name).map_or(0, |value| value.len() as u64),
+            Piece::Repeat(times, inner) => inner.length(names).saturating_mul(*times as u64),
+            Piece::Fill(length) => *length,
+            Piece::Base64(inner) => inner.length(names).div_ceil(3).saturating_mul(4),
+        };
+        self.pieces.iter().map(length).fold(0, u64::saturating_add)
+    }
+
     /// The bytes.
     ///
     /// # Errors
     ///
-    /// A name that stands for nothing.
+    /// A name that stands for nothing, or more bytes than a case may send or expect.
     pub fn resolve(&self, names: &Names) -> Result<Vec<u8>, String> {
+        if self.length(names) > RESOLVED_BYTES {
+            return Err(format!("more than {RESOLVED_BYTES} bytes"));
+        }
         let mut bytes = Vec::new();
         for piece in &self.pieces {
             match piece {
@@ -206,6 +224,19 @@ mod tests {
         assert_eq!(resolved("$base64-fill(3)").map(|text| text.len()), Ok(4));
         assert_eq!(resolved("$nobody"), Err("$nobody has no value".to_owned()));
         assert!(resolved("a$").is_err() && resolved("$repeat(x,a)").is_err() && resolved("$base64(a").is_err());
+    }
+
+    #[test]
+    fn the_length_is_known_before_the_bytes_and_bounded() {
+        let names = Names::from([("origin".to_owned(), "http://o".to_owned())]);
+        for text in ["", "a$$b", "$origin/a", "$base64(hello)", "$base64($origin)", "$repeat(3,ab)", "$base64-fill(4)"]
+        {
+            let template = Template::parse(text.as_bytes()).expect("a good template");
+            assert_eq!(template.resolve(&names).map(|bytes| bytes.len() as u64), Ok(template.length(&names)), "{text}");
+        }
+        for text in ["$repeat(18446744073709551615,ab)", "$base64-fill(18446744073709551615)"] {
+            assert!(resolved(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::template::Template;
 
+/// The longest length of time that a case can ask for, in seconds.
+const LONGEST_SECONDS: u64 = 3_600;
+
 /// The rest of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a> {
@@ -195,7 +198,8 @@ impl<'a> Words<'a> {
             "MiB" => 1 << 20,
             _ => return Err(format!("{word:?} is not a size: bytes, KiB or MiB")),
         };
-        digits.parse::<u64>().map(|number| number * factor).map_err(|_| format!("{word:?} is not a size"))
+        let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+        size.ok_or_else(|| format!("{word:?} is not a size"))
     }
 
     /// Takes a length of time: `250ms`, `2s`.
@@ -206,11 +210,15 @@ impl<'a> Words<'a> {
     pub fn duration(&mut self) -> Result<Duration, String> {
         let word = self.word("a length of time")?;
         let (digits, unit) = split_unit(word);
-        match (digits.parse(), unit) {
-            (Ok(number), "ms") => Ok(Duration::from_millis(number)),
-            (Ok(number), "s") => Ok(Duration::from_secs(number)),
-            _ => Err(format!("{word:?} is not a length of time such as 250ms or 2s")),
+        let duration = match (digits.parse(), unit) {
+            (Ok(number), "ms") => Duration::from_millis(number),
+            (Ok(number), "s") => Duration::from_secs(number),
+            _ => return Err(format!("{word:?} is not a length of time such as 250ms or 2s")),
+        };
+        if duration > Duration::from_secs(LONGEST_SECONDS) {
+            return Err(format!("{word:?} is more than {LONGEST_SECONDS} seconds"));
         }
+        Ok(duration)
     }
 
     /// The line ends here.
@@ -272,6 +280,14 @@ mod tests {
         for bad in [r#""open"#, r#""\q""#, r#""\xgg""#, "word", "repeat x"] {
             assert!(Words::new(bad).bytes().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn sizes_and_times_are_bounded() {
+        assert_eq!(Words::new("17592186044415MiB").size(), Ok(17_592_186_044_415 << 20));
+        assert!(Words::new("17592186044416MiB").size().is_err(), "more than 64 bits");
+        assert_eq!(Words::new("3600s").duration(), Ok(Duration::from_secs(3_600)));
+        assert!(Words::new("3600001ms").duration().is_err(), "more than an hour");
     }
 
     #[test]
