@@ -2,6 +2,7 @@
 //!
 //! | target | law |
 //! |---|---|
+//! | [`client_session`] | each consumer of a client sees what an oracle says, whatever the executor sends |
 //! | [`framing`] | any chunking of the same bytes gives the same lines |
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
 //!
@@ -10,6 +11,7 @@
 
 #![allow(unreachable_pub, reason = "reached from the fuzz targets")]
 
+pub mod client_session;
 pub mod framing;
 pub mod route_table;
 
