@@ -3,7 +3,8 @@
 //! | target | law |
 //! |---|---|
 //! | [`case_notation`] | any text is read, or refused at one of its lines; each case reads the same alone |
-//! | [`framing`] | any chunking of the same bytes gives the lines, the rest and the error of splitting the whole |
+//! | [`client_session`] | each consumer of a client sees what an oracle says, whatever the executor sends |
+//! | [`framing`] | any chunking of the same bytes gives the same lines |
 //! | [`message`] | the strict JSON reader agrees with `serde_json` but for its documented refusals; what is read is written as the same |
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
 //!
@@ -13,6 +14,7 @@
 #![allow(unreachable_pub, reason = "reached from the fuzz targets")]
 
 pub mod case_notation;
+pub mod client_session;
 pub mod framing;
 pub mod message;
 pub mod route_table;

@@ -5,6 +5,8 @@
 //! - Messages and deltas: what is written can be read, under any order of members and with unknown ones between them.
 //! - The life of a stream: bytes that are delivered are a prefix of what was sent, complete before a clean end, and the
 //!   first outcome is final.
+//! - A client session: whatever an executor sends, each consumer sees what an oracle says, is woken when there is something to
+//!   see, and leaves nothing behind.
 //!
 //! Races are not looked for here; that is what `model/` does.
 
@@ -21,6 +23,12 @@ use exec_http::protocol;
 mod route_table;
 
 mod routes_operations;
+
+#[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
+#[path = "../../fuzz/client_session.rs"]
+mod client_session_law;
+
+mod client_session;
 
 use bytes::Bytes;
 use exec_http::protocol::delta::BodyDelta;
