@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`framing`] | any chunking of the same bytes gives the same lines |
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
+//! | [`server_session`] | one connection of the executor answers each request once, numbers and ends each stream, and keeps its bounds |
 //!
 //! The package in this folder compiles this file as a library for cargo-fuzz; the package above compiles it as the test `seeds`,
 //! which replays every committed seed.
@@ -12,6 +13,7 @@
 
 pub mod framing;
 pub mod route_table;
+pub mod server_session;
 
 use exec_http::protocol;
 

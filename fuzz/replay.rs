@@ -7,7 +7,11 @@ use std::path::Path;
 type Law = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder of seeds.
-const LAWS: [(&str, Law); 2] = [("framing", super::framing::check), ("routes", super::route_table::check)];
+const LAWS: [(&str, Law); 3] = [
+    ("framing", super::framing::check),
+    ("routes", super::route_table::check),
+    ("server_session", super::server_session::check),
+];
 
 #[test]
 fn every_seed_holds() {

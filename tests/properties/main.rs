@@ -21,6 +21,7 @@ use exec_http::protocol;
 mod route_table;
 
 mod routes_operations;
+mod server_session;
 
 use bytes::Bytes;
 use exec_http::protocol::delta::BodyDelta;
