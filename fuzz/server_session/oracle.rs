@@ -1,4 +1,4 @@
-//! What a session must do: a list of calls and a list of frames. Whatever can be counted is counted anew each time.
+//! What a session must do: a list of calls and a list of frames. Calls are counted anew each time.
 
 use std::collections::VecDeque;
 
@@ -22,8 +22,10 @@ pub struct Oracle {
     phase: Phase,
     /// All calls that were accepted, oldest first.
     calls: Vec<Call>,
-    /// Frames that were made and not sent, oldest first, with their length in bytes.
-    frames: VecDeque<(Value, usize)>,
+    /// Frames that were made and not sent, oldest first.
+    frames: VecDeque<Value>,
+    /// The length of all `frames` together.
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -211,11 +213,13 @@ impl Oracle {
     }
 
     pub fn has_room(&self) -> bool {
-        self.unsent_bytes() < OUTBOUND_BYTES
+        self.bytes < OUTBOUND_BYTES
     }
 
     pub fn transmit(&mut self) -> Option<Value> {
-        self.frames.pop_front().map(|(frame, _)| frame)
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.to_string().len();
+        Some(frame)
     }
 
     /// Whether a call waits for anything.
@@ -237,19 +241,15 @@ impl Oracle {
             return;
         }
         self.push(frame);
-        if self.unsent_bytes() > REPLY_BYTES {
-            self.frames.clear();
+        if self.bytes > REPLY_BYTES {
+            (self.frames, self.bytes) = (VecDeque::new(), 0);
             self.close(CloseReason::RepliesUnread);
         }
     }
 
     fn push(&mut self, frame: Value) {
-        let bytes = frame.to_string().len();
-        self.frames.push_back((frame, bytes));
-    }
-
-    fn unsent_bytes(&self) -> usize {
-        self.frames.iter().map(|(_, bytes)| bytes).sum()
+        self.bytes += frame.to_string().len();
+        self.frames.push_back(frame);
     }
 
     /// The first reason stands.
