@@ -7,6 +7,7 @@
 //! | [`framing`] | any chunking of the same bytes gives the same lines |
 //! | [`message`] | the strict JSON reader agrees with `serde_json` but for its documented refusals; what is read is written as the same |
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
+//! | [`server_session`] | one connection of the executor answers each request once, numbers and ends each stream, and keeps its bounds |
 //!
 //! The package in this folder compiles this file as a library for cargo-fuzz; the package above compiles it as the test `seeds`,
 //! which replays every committed seed.
@@ -18,6 +19,7 @@ pub mod client_session;
 pub mod framing;
 pub mod message;
 pub mod route_table;
+pub mod server_session;
 
 use exec_http::protocol;
 

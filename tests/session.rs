@@ -116,6 +116,20 @@ fn a_buffered_call_is_one_response() {
 }
 
 #[test]
+fn an_end_that_does_not_fit_the_exchange_leaves_it_to_be_answered() {
+    let mut session = ready();
+    for stream in [false, true] {
+        let id = start(&mut session, "s", stream);
+        session.handle_end(id);
+        if stream {
+            session.handle_buffered(id, &head());
+        }
+        session.handle_failure(id, failure());
+        assert_eq!(codes(&mut session), [(INTERNAL_ERROR, Some("reset".into()))]);
+    }
+}
+
+#[test]
 fn an_active_stream_id_is_refused_for_streams_only_and_free_when_its_stream_is_over() {
     let mut session = ready();
     let id = start(&mut session, "s", true);

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::executor::{answer_body, status};
 use super::Answer;
+use super::executor::{answer_body, status};
 
 /// What a waiting frame counts at least, in bytes.
 const LEAST_CHARGE_BYTES: usize = 256;

@@ -29,7 +29,7 @@ pub const INITIALIZED_METHOD: &str = "initialized";
 ///   [`handle_attach`](Self::handle_attach) for the answer of the session registry, and for each exchange either
 ///   [`handle_buffered`](Self::handle_buffered), or [`handle_head`](Self::handle_head), then any number of
 ///   [`handle_chunk`](Self::handle_chunk), then [`handle_end`](Self::handle_end); or at any point
-///   [`handle_failure`](Self::handle_failure). What concerns an exchange that is over is ignored.
+///   [`handle_failure`](Self::handle_failure). What does not fit the exchange, or comes when it is over, is ignored.
 /// - *out*: [`poll_attach`](Self::poll_attach), [`poll_start`](Self::poll_start),
 ///   [`poll_transmit`](Self::poll_transmit), [`poll_close`](Self::poll_close).
 ///
@@ -290,15 +290,17 @@ impl Session {
 
     /// Takes the clean end of a streamed body.
     pub fn handle_end(&mut self, id: ExchangeId) {
-        if let Some(Exchange { request_id, progress: Progress::Body { seq }, .. }) = self.release(id) {
-            self.outbox.push_delta(&terminal(request_id, seq, None));
+        let Some(&Progress::Body { seq }) = self.progress(id) else { return };
+        if let Some(exchange) = self.release(id) {
+            self.outbox.push_delta(&terminal(exchange.request_id, seq, None));
         }
     }
 
     /// Takes the whole response of a buffered exchange.
     pub fn handle_buffered(&mut self, id: ExchangeId, response: &ResponseHead) {
-        if let Some(Exchange { call, progress: Progress::Response, .. }) = self.release(id) {
-            self.reply(&Message::Response { id: call, result: response.to_value() });
+        let Some(Progress::Response) = self.progress(id) else { return };
+        if let Some(exchange) = self.release(id) {
+            self.reply(&Message::Response { id: exchange.call, result: response.to_value() });
         }
     }
 
@@ -311,6 +313,10 @@ impl Session {
             Some(Exchange { call, .. }) => self.reply_error(call, error),
             None => {}
         }
+    }
+
+    fn progress(&self, id: ExchangeId) -> Option<&Progress> {
+        self.exchanges.get(&id).map(|exchange| &exchange.progress)
     }
 
     /// Forgets an exchange: its permits and its id are free before its last frame exists (ORDER-6).

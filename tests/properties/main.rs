@@ -23,6 +23,7 @@ use exec_http::protocol;
 mod route_table;
 
 mod routes_operations;
+mod server_session;
 
 #[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
 #[path = "../../fuzz/client_session.rs"]

@@ -58,14 +58,13 @@ impl Queue {
 
     /// The oldest request that may start.
     pub(super) fn pop(&mut self, free_streams: bool, free_heads: bool) -> Option<Queued> {
+        if !free_heads {
+            return None;
+        }
         let streamed = self.streamed.front().filter(|_| free_streams).map(|queued| queued.id);
         let buffered = self.buffered.front().map(|queued| queued.id);
-        let queue = match (streamed, buffered) {
-            _ if !free_heads => return None,
-            (Some(streamed), Some(buffered)) if streamed < buffered => &mut self.streamed,
-            (Some(_), None) => &mut self.streamed,
-            _ => &mut self.buffered,
-        };
+        let oldest = streamed.into_iter().chain(buffered).min()?;
+        let queue = if streamed == Some(oldest) { &mut self.streamed } else { &mut self.buffered };
         let queued = queue.pop_front()?;
         self.bytes -= queued.bytes;
         Some(queued)
