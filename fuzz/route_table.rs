@@ -194,6 +194,10 @@ impl Call {
         self.route.is_some()
     }
 
+    fn answered(&self) -> bool {
+        self.answer.is_some() || self.answer_taken
+    }
+
     fn open(&self) -> bool {
         self.live() && self.body.is_ok()
     }
@@ -390,21 +394,22 @@ impl Pair {
         if !too_many && waiting + needed <= queue_bytes {
             return Poll::Ready(Ok(()));
         }
-        let answered = call.answer.is_some() || call.answer_taken;
-        if self.pause && answered && needed <= queue_bytes {
-            return Poll::Pending;
-        }
+        let pauses = self.pause && call.answered() && needed <= queue_bytes;
         if too_many {
-            return Poll::Ready(Err(Overflow::Frames(queue_frames)));
+            return if pauses { Poll::Pending } else { Poll::Ready(Err(Overflow::Frames(queue_frames))) };
         }
-        // Those that hold more than this one pay, the largest first; but nobody pays in vain.
+        // Those that hold more than this one pay, the largest first; with a pause those that nobody can read before their
+        // answers. But nobody pays in vain.
         let held = call.held();
-        let mut larger: Vec<_> = self.calls.iter().enumerate().filter(|(_, call)| call.held() > held).collect();
+        let pays = |call: &Call| if pauses { !call.answered() } else { call.held() > held };
+        let mut larger: Vec<_> = self.calls.iter().enumerate().filter(|(_, call)| pays(call)).collect();
         larger.sort_by_key(|(_, call)| (call.held(), call.key.number() & 0xff_ffff));
         let mut payers = Vec::new();
         let mut missing = (waiting + needed).saturating_sub(queue_bytes);
         while missing > 0 {
-            let Some((payer, call)) = larger.pop() else { return Poll::Ready(Err(Overflow::Bytes(queue_bytes))) };
+            let Some((payer, call)) = larger.pop() else {
+                return if pauses { Poll::Pending } else { Poll::Ready(Err(Overflow::Bytes(queue_bytes))) };
+            };
             missing = missing.saturating_sub(call.held());
             payers.push(payer);
         }

@@ -356,11 +356,11 @@ impl Oracle {
         if !many_frames && self.usage().1 + charge <= bytes {
             return Room::Free;
         }
-        // A reader that waited for a stream before its answer would never come to the answer.
+        // A reader that waits for what came before an answer would never come to the answer.
         let own = call.bytes();
         if pause && charge <= bytes && call.is_answered() {
-            let room = self.evict(charge, |call| !call.is_answered() && call.bytes() > 0);
-            return if room && !many_frames { Room::Free } else { Room::Later };
+            let room = !many_frames && self.evict(charge, |call| !call.is_answered());
+            return if room { Room::Free } else { Room::Later };
         }
         // ROUTE-8
         if many_frames {
@@ -373,11 +373,15 @@ impl Oracle {
         Room::Full(End::TooManyBytes(bytes))
     }
 
-    /// Ends streams that have to pay, the largest first, of equals the last one in the client's table.
+    /// Ends those that have to pay, the largest first, of equals the last one in the client's table; nobody pays in vain.
     fn evict(&mut self, charge: usize, pays: impl Fn(&Call) -> bool) -> bool {
+        let evictable: usize = self.calls.iter().filter(|call| pays(call)).map(Call::bytes).sum();
+        if self.usage().1 + charge > self.limits.bytes + evictable {
+            return false;
+        }
         while self.usage().1 + charge > self.limits.bytes {
-            let paying = self.calls.iter_mut().filter(|call| pays(call));
-            let Some(largest) = paying.max_by_key(|call| (call.bytes(), call.place)) else { return false };
+            let payers = self.calls.iter_mut().filter(|call| pays(call));
+            let largest = payers.max_by_key(|call| (call.bytes(), call.place)).expect("payers hold what is missing");
             largest.waiting.clear();
             largest.end = Some(End::TooManyBytes(self.limits.bytes));
         }

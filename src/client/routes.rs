@@ -397,34 +397,38 @@ impl Table {
         let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
         let frames_full = waiting >= queue_frames && !delta.is_terminal();
         let bytes_full = self.queued_bytes + charge > queue_bytes;
-        // Before the answer nobody takes frames, and a paused reader would never come to the answer.
-        let unread = self.entry(key).is_some_and(|entry| matches!(entry.answer, Answer::Waiting));
+        // Before the answer nobody takes frames, and a paused reader would never come to the answer: neither this stream's
+        // frames may wait for room then, nor any stream's for bytes that others were sent before their answers.
+        let unread = |entry: &Entry| matches!(entry.answer, Answer::Waiting);
+        let (held, is_unread) = self.entry(key).map_or((0, false), |entry| (entry.queued_bytes, unread(entry)));
         match self.on_full {
             _ if !frames_full && !bytes_full => return Room::Free,
-            OnFull::Pause if charge <= queue_bytes && !unread => return Room::Later,
+            OnFull::Pause if charge <= queue_bytes && !is_unread => {
+                let room = !frames_full && self.evict_for(charge, unread, evicted);
+                return if room { Room::Free } else { Room::Later };
+            }
             _ if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
             OnFull::Fail | OnFull::Pause => {}
         }
-        let room = charge <= queue_bytes && self.evict_for(key, charge, evicted);
+        let room = charge <= queue_bytes && self.evict_for(charge, |entry| entry.queued_bytes > held, evicted);
         if room { Room::Free } else { Room::Full(Overflow::Bytes(queue_bytes)) }
     }
 
-    /// Ends the streams that hold more bytes than this one, the largest first, until so many more fit. False when all of them
-    /// would not be enough: then none pays in vain.
-    fn evict_for(&mut self, key: Key, charge: usize, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
-        let held = self.entry(key).map_or(0, |entry| entry.queued_bytes);
-        let all_held = self.slots.iter().filter_map(|slot| slot.entry.as_ref()).map(|entry| entry.queued_bytes);
-        let evictable: usize = all_held.filter(|larger| *larger > held).sum();
+    /// Ends the streams that have to pay, the largest first, until so many more bytes fit. False when all of them would not be
+    /// enough: then none pays in vain.
+    fn evict_for(&mut self, charge: usize, pays: impl Fn(&Entry) -> bool, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
+        let payers = self.slots.iter().filter_map(|slot| slot.entry.as_ref()).filter(|entry| pays(entry));
+        let evictable: usize = payers.map(|entry| entry.queued_bytes).sum();
         if self.queued_bytes - evictable + charge > self.limits.queue_bytes {
             return false;
         }
         while self.queued_bytes + charge > self.limits.queue_bytes {
-            let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
-            let largest = entries.max_by_key(|entry| entry.queued_bytes).expect("bytes that wait have an entry");
+            let payers = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()).filter(|entry| pays(entry));
+            let largest = payers.max_by_key(|entry| entry.queued_bytes).expect("payers hold what is missing");
             let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
             let (frames, returned) = largest.abandon(overflow);
             self.queued_bytes -= returned;
-            // No wake: its consumer does not wait, it was woken for the first of these frames.
+            // No wake: its consumer does not wait for frames, it was woken for the first of these.
             evicted.push(frames);
         }
         true
