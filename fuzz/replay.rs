@@ -7,9 +7,10 @@ use std::path::Path;
 type Law = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder of seeds.
-const LAWS: [(&str, Law); 3] = [
+const LAWS: [(&str, Law); 4] = [
     ("case_notation", super::case_notation::check),
     ("framing", super::framing::check),
+    ("judge", super::judge::check),
     ("message", super::message::check),
 ];
 
