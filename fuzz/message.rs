@@ -124,7 +124,7 @@ fn has_fault(value: &Value, malformed: Malformed) -> bool {
         Malformed::Json(_) | Malformed::NotAnObject => false,
         Malformed::Method => object.get("method").is_some_and(|method| !method.is_string()),
         Malformed::Id => id.is_none_or(|id| !id.is_i64() && !id.is_string()),
-        Malformed::Error => !error.is_null() && !(error["code"].is_i64() && error["message"].is_string()),
+        Malformed::Error => !(error.is_null() || error["code"].is_i64() && error["message"].is_string()),
         Malformed::Shape => {
             let answered = !error.is_null() || object.contains_key("result");
             !object.contains_key("method") && !answered

@@ -7,10 +7,11 @@ use std::path::Path;
 type Law = fn(&[u8]);
 
 /// All targets by name, which is also the name of their folder of seeds.
-const LAWS: [(&str, Law); 6] = [
+const LAWS: [(&str, Law); 7] = [
     ("case_notation", super::case_notation::check),
     ("client_session", super::client_session::check),
     ("framing", super::framing::check),
+    ("judge", super::judge::check),
     ("message", super::message::check),
     ("routes", super::route_table::check),
     ("server_session", super::server_session::check),

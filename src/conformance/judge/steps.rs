@@ -144,9 +144,10 @@ impl Judge<'_> {
         let scale = self.time_scale;
         let connection = self.connection(connection);
         let calls = connection.calls.iter().filter(|call| buffered.contains(&call.id.to_value()));
-        let baseline = median(calls.filter_map(|call| Some(call.answered_micros? - call.sent_micros)).collect());
+        let baseline =
+            median(calls.filter_map(|call| Some(call.answered_micros?.saturating_sub(call.sent_micros))).collect());
         let streams = connection.streams.iter().filter(|stream| streamed.contains(&stream.id.to_value()));
-        let gaps = streams.filter_map(|stream| Some(stream.first_micros? - stream.answered_micros));
+        let gaps = streams.filter_map(|stream| Some(stream.first_micros?.saturating_sub(stream.answered_micros)));
         let gap = median(gaps.collect());
         let bound = below * scale * 1e6 + 2.0 * baseline as f64;
         if (gap as f64) < bound {

@@ -197,3 +197,24 @@ fn origins_and_time_are_judged() {
     let twice = Script::new(&case).then(What::Accepted { origin: 0 }).then(request("/a")).finish();
     assert!(matches!(twice, Judgement::Fail(_, finding) if finding.expected == "origin-connections 0"));
 }
+
+#[test]
+fn a_stored_trace_whose_clock_runs_backwards_is_judged() {
+    let case = case("# One.\ncase a/b\nclauses STREAM-5\nhandshake none\nfirst-delta / 1 below 1s\n");
+    let request = |id: &str, stream: bool| {
+        let params = format!(r#"{{"method":"GET","url":"http://o/","requestId":"{id}","streamResponse":{stream}}}"#);
+        format!(r#"{{"id":"{id}","method":"http/request","params":{params}}}"#)
+    };
+    let head = |id: &str| format!(r#"{{"id":"{id}","result":{{"status":200,"headers":[],"bodyBase64":""}}}}"#);
+    let (buffered, streamed) = ("first-delta-1", "first-delta-2");
+    let mut script = Script::new(&case).sent(&request(buffered, false)).received(&head(buffered));
+    script = script.sent(&request(streamed, true)).received(&head(streamed));
+    script = script.received(&delta(1, "", r#","done":true"#).replace(r#""s""#, r#""first-delta-2""#));
+    script.event(What::Finished);
+    assert_eq!(judge(&case, &script.trace), Judgement::Pass);
+    let count = script.trace.events.len() as u64;
+    for event in &mut script.trace.events {
+        event.micros = count - event.number;
+    }
+    assert_eq!(judge(&case, &script.trace), Judgement::Pass, "no span is shorter than none");
+}
