@@ -3,6 +3,7 @@
 //! same scenarios is at the end.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use exec_http::client::Client;
 use exec_http::conformance::zoo::seed_client::{Body, CallError, Census, Config, Defect, Defects, SeedClient};
@@ -10,13 +11,25 @@ use exec_http::protocol::http::{RedirectPolicy, RequestParams};
 use exec_http::protocol::limits::QUEUE_FRAMES;
 use exec_http::protocol::stream::{Disconnect, StreamError};
 use exec_http::transport::memory;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::executor::{Executor, assert_nothing_held, connected, get, head};
+
+#[path = "seed_client/disconnect.rs"]
+mod disconnect;
+#[path = "seed_client/frames.rs"]
+mod frames;
+#[path = "seed_client/receive.rs"]
+mod receive;
+#[path = "seed_client/release.rs"]
+mod release;
 
 #[expect(dead_code, reason = "the tests of the production client use the rest")]
 #[path = "client/executor.rs"]
 mod executor;
+
+/// Longer than anything that ends; in virtual time.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// What a consumer read: all bytes, and the end.
 type Read = (Vec<u8>, Result<(), StreamError>);
@@ -78,6 +91,20 @@ async fn fill(executor: &mut Executor, request_id: &str, frames: usize) {
     }
 }
 
+/// Returns when the client has handled all that was sent.
+async fn settle(client: &SeedClient, executor: &mut Executor) {
+    let (response, ()) = tokio::join!(client.request(params("x")), async {
+        let call = executor.call().await;
+        executor.respond(&call, head()).await;
+    });
+    response.expect("the connection lives");
+}
+
+/// What a future returns; `None` when it waits for ever.
+async fn ends<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(FOR_EVER, future).await.ok()
+}
+
 /// Closes the connection, and returns when the client knows.
 async fn disconnect(client: &SeedClient, executor: Executor) {
     let (result, ()) = tokio::join!(client.request(params("x")), executor.close());
@@ -99,6 +126,16 @@ async fn read(body: &mut Body) -> Read {
 fn held(client: &SeedClient) -> (usize, usize) {
     let Census { routes, failure_records, .. } = client.census();
     (routes, failure_records)
+}
+
+/// The bytes `last` and this error in one frame.
+fn reset() -> Value {
+    json!({"seq": 1, "deltaBase64": "bGFzdA==", "done": true, "error": "reset"})
+}
+
+/// The error of [`reset`].
+fn remote() -> StreamError {
+    StreamError::Remote { message: "reset".into(), kind: None }
 }
 
 fn lost() -> StreamError {
@@ -159,6 +196,21 @@ async fn reused_id_receives_stale_frames() {
     };
     let gap = StreamError::Sequence { received: 1, expected: 2 };
     shows(Defect::CallerChosenReusedId, scenario, (b"stale".to_vec(), Err(gap)), (b"fresh".to_vec(), Ok(()))).await;
+}
+
+#[test]
+fn every_switch_is_shown() {
+    let texts = [
+        include_str!("seed_client.rs"),
+        include_str!("seed_client/disconnect.rs"),
+        include_str!("seed_client/frames.rs"),
+        include_str!("seed_client/receive.rs"),
+        include_str!("seed_client/release.rs"),
+    ];
+    for defect in Defect::ALL {
+        let shown = texts.iter().any(|text| text.contains(&format!("shows(Defect::{defect:?},")));
+        assert!(shown, "no test shows {defect}");
+    }
 }
 
 /// The same four scenarios with the production client.

@@ -49,6 +49,8 @@ defects! {
         "The error of a call that a disconnect cut off says that the request was not sent, though it was.";
     UnreadableFrameIgnored = "unreadable-frame-ignored", "ENVELOPE-23",
         "An error with id -1 matches no call and is ignored, so the call whose frame was unreadable waits for ever.";
+    TransportLeftOpen = "transport-left-open", "ENVELOPE-22",
+        "A frame that is not a message ends all calls and streams, but not the connection, on which the executor goes on to send.";
 
     // What is left behind.
     CallerChosenReusedId = "caller-chosen-reused-id", "ROUTE-3",
@@ -85,6 +87,10 @@ defects! {
         "An error counts only in a frame with `done: true`.";
     MalformedDeltaIsFatal = "malformed-delta-is-fatal", "STREAM-24",
         "A delta is decoded before its stream is looked up, and one that does not decode ends the connection, whatever id it names.";
+    NoByteBudget = "no-byte-budget", "ROUTE-10",
+        "Only frames are counted, not the bytes in them.";
+    NewestFramePays = "newest-frame-pays", "ROUTE-11",
+        "When the byte budget is used up, the stream whose frame comes next ends, not the one that holds most.";
     BufferedCallAsksForStream = "buffered-call-asks-for-stream", "PARAMS-28",
         "A buffered call passes the caller's `streamResponse` on, and gets an empty body for it.";
 }

@@ -93,7 +93,9 @@ async fn drive(
         Disconnect::Malformed(_) => CloseReason::Violation,
         _ => CloseReason::Done,
     };
+    let left_open = close == CloseReason::Violation && closing.routes.defects().has(Defect::TransportLeftOpen);
     closing.routes.disconnect(reason);
+    while left_open && requests.recv().await.is_some() {}
     // Whether the peer still listens is of no interest any more.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.close(close)).await;
 }

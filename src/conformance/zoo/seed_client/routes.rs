@@ -260,21 +260,40 @@ impl Routes {
     fn charge(&self, table: &mut Table, id: &str, frame: &mut Frame) {
         let Some(queue) = table.queues.get(id).cloned() else { return };
         let bytes = Charge::bytes(&frame.data);
-        while bytes > 0 && table.waiting.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
-            let overflow = StreamError::Overflow(Overflow::Bytes(QUEUE_BYTES));
-            let larger = table.queues.iter().filter(|(_, other)| other.waiting_bytes() > queue.waiting_bytes());
-            let Some((largest, evicted)) = larger.max_by_key(|(_, other)| other.waiting_bytes()) else {
+        let overflow = StreamError::Overflow(Overflow::Bytes(QUEUE_BYTES));
+        while bytes > 0 && !self.has_room(table, bytes) {
+            let Some(largest) = self.larger_than(table, queue.waiting_bytes()) else {
                 frame.data = Bytes::new();
+                // A body that failed anyway keeps its own reason.
                 if !matches!(frame.outcome, Some(Err(_))) {
                     frame.outcome = Some(Err(overflow));
                 }
                 return;
             };
-            let (largest, evicted) = (largest.clone(), Arc::clone(evicted));
-            evicted.clear();
-            self.change(table, |routes| routes.remove(&largest));
-            table.records.insert(largest, Frame::failure(0, overflow));
+            self.evict(table, &largest, overflow.clone());
         }
         frame.charge = Some(Charge::new(bytes, [Arc::clone(queue.waiting()), Arc::clone(&table.waiting)]));
+    }
+
+    fn has_room(&self, table: &Table, bytes: usize) -> bool {
+        table.waiting.load(Ordering::Relaxed) + bytes <= QUEUE_BYTES || self.defects.has(Defect::NoByteBudget)
+    }
+
+    /// The stream that holds most, if that is more than so many bytes.
+    fn larger_than(&self, table: &Table, bytes: usize) -> Option<String> {
+        if self.defects.has(Defect::NewestFramePays) {
+            return None;
+        }
+        let larger = table.queues.iter().filter(|(_, queue)| queue.waiting_bytes() > bytes);
+        larger.max_by_key(|(_, queue)| queue.waiting_bytes()).map(|(id, _)| id.clone())
+    }
+
+    /// Ends a stream before its waiting frames, and before an end that its consumer has not seen yet.
+    fn evict(&self, table: &mut Table, id: &str, error: StreamError) {
+        if let Some(queue) = table.queues.get(id) {
+            queue.clear();
+        }
+        self.change(table, |routes| routes.remove(id));
+        table.records.insert(id.to_owned(), Frame::failure(0, error));
     }
 }
