@@ -21,6 +21,12 @@
 //! | [`lab`], [`run`] | a peer for each case, several cases at a time |
 //! | [`expectation`] | known failures |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
+//!
+//! What judges the suite itself, and shows what the production client avoids:
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`zoo`] | peers with known defects, each a named switch |
 
 pub mod case;
 pub mod clause;
@@ -45,3 +51,4 @@ pub mod trace;
 pub mod transcript;
 pub mod verdict;
 pub mod wire;
+pub mod zoo;
