@@ -98,8 +98,11 @@ const INITIALIZE: [(&str, Result<Resume, &str>); 7] = [
     (r#"{"clientName":"c","resumeSessionId":1}"#, Err("initialize params: resumeSessionId must be text or null")),
 ];
 
-/// Frames that mean the same before, during and after the handshake, and the error that answers them: id, code, message.
-const FRAMES: [(&[u8], Option<(&str, i64, &str)>); 14] = [
+/// The error that answers a frame: id, code, message.
+type Refusal = (&'static str, i64, &'static str);
+
+/// Frames that mean the same before, during and after the handshake, and the error that answers them, if any.
+const FRAMES: [(&[u8], Option<Refusal>); 14] = [
     (b"", Some(("-1", -32600, "malformed message: incomplete JSON"))),
     (b"{]", Some(("-1", -32600, "malformed message: invalid JSON at column 2"))),
     (b"[]", Some(("-1", -32600, "malformed message: not a JSON object"))),

@@ -154,3 +154,25 @@ fn frames_before_the_answer_do_not_pause() {
         "overflow"
     });
 }
+
+/// Bytes that wait for an answer are as bad for a paused reader as frames that do: their stream has to go.
+#[test]
+fn bytes_before_an_answer_do_not_pause() {
+    Model::pair("early bytes of one stream, a frame of another").results(&["overflow"], || {
+        let routes = bounded(OnFull::Pause, 4, CHARGE);
+        let (mut early, mut other) = (stream(&routes), answered(&routes));
+        let keys = (early.key(), other.key());
+        let reader = beside(&routes, move |routes| {
+            deliver_patiently(routes, keys.0, data(1));
+            deliver_patiently(routes, keys.1, last(1));
+            routes.answer(keys.0, Ok(Value::Null));
+        });
+        assert_eq!(answer(&mut early), Ok(Value::Null));
+        assert_eq!(read(&mut early), (0, Err(StreamError::Overflow(Overflow::Bytes(CHARGE)))));
+        assert_eq!(read(&mut other), (1, Ok(())));
+        join(reader);
+        drop((early, other));
+        assert_empty(&routes);
+        "overflow"
+    });
+}
