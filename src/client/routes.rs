@@ -410,7 +410,7 @@ impl Table {
             _ if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
             OnFull::Fail | OnFull::Pause => {}
         }
-        let room = charge <= queue_bytes && self.evict_for(charge, |entry| entry.queued_bytes > held, evicted);
+        let room = self.evict_for(charge, |entry| entry.queued_bytes > held, evicted);
         if room { Room::Free } else { Room::Full(Overflow::Bytes(queue_bytes)) }
     }
 
