@@ -274,12 +274,12 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Members::BadBase64),
     ];
     prop_oneof![
-        2 => (early(), proptest::option::weighted(0.2, 0..5_usize))
+        2 => (early(), proptest::option::weighted(0.5, 0..8_usize))
             .prop_map(|(early, length)| Operation::Open { early, length }),
         1 => early().prop_map(|early| Operation::Refuse { early }),
         4 => (stream(), prop_oneof![3 => 1..5_usize, 1 => 254..258_usize])
             .prop_map(|(stream, count)| Operation::Frames { stream, count }),
-        4 => (stream(), prop_oneof![4 => Just(0), 1 => -2..3_i64], members)
+        4 => (stream(), prop_oneof![6 => Just(0), 1 => -2..3_i64], members)
             .prop_map(|(stream, ahead, members)| Operation::Frame { stream, ahead, members }),
         4 => (stream(), prop_oneof![3 => 1..4_usize, 1 => 250..270_usize])
             .prop_map(|(stream, times)| Operation::Receive { stream, times }),

@@ -142,7 +142,9 @@ impl SeedClient {
         let (method, request_id) = (params.method.clone(), stream.request_id().to_owned());
         let result = self.http_request(RequestParams { request_id, stream_response: true, ..params }).await?;
         let head = ResponseHead::from_value(result).map_err(CallError::Result)?;
-        let check = LengthCheck::new(length::promised(&method, head.status, &head.headers));
+        let unchecked = self.link.defects().has(Defect::LengthNotChecked);
+        let promised = length::promised(&method, head.status, &head.headers).filter(|_| !unchecked);
+        let check = LengthCheck::new(promised);
         let body = Body::new(stream, check, Arc::clone(&self.link));
         Ok((ResponseHead { body: Bytes::new(), ..head }, body))
     }

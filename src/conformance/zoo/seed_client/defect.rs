@@ -75,6 +75,8 @@ defects! {
         "A queue that closes is taken for the clean end without a look at the failure records.";
     TerminalDataLost = "terminal-data-lost", "STREAM-15",
         "The bytes of a terminal frame are thrown away.";
+    LengthNotChecked = "length-not-checked", "STREAM-26",
+        "A streamed body that is shorter or longer than its head promised ends cleanly.";
     DataWithErrorLost = "data-with-error-lost", "STREAM-17",
         "The bytes of a frame that carries an error are thrown away.";
 
