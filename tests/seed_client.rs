@@ -23,6 +23,8 @@ mod frames;
 mod receive;
 #[path = "seed_client/release.rs"]
 mod release;
+#[path = "seed_client/twin.rs"]
+mod twin;
 
 #[expect(dead_code, reason = "the tests of the production client use the rest")]
 #[path = "client/executor.rs"]
@@ -41,6 +43,7 @@ async fn shows<T: PartialEq + Debug>(
     wrong: T,
     right: T,
 ) {
+    assert_ne!(wrong, right, "{defect} would not show");
     for (defects, expected) in [(defect.into(), wrong), (Defects::NONE, right)] {
         let (client, executor) = seed(defects).await;
         assert_eq!(scenario(client, executor).await, expected, "{defects:?}");
@@ -219,7 +222,7 @@ mod production {
 
     use super::*;
 
-    async fn disconnect(client: &Client, executor: Executor) {
+    pub(crate) async fn disconnect(client: &Client, executor: Executor) {
         let (result, ()) = tokio::join!(client.request(get()), executor.close());
         assert!(matches!(result, Err(client::CallError::Disconnected { .. })), "{result:?}");
     }

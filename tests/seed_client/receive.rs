@@ -1,13 +1,14 @@
 //! Defects in what the consumer is given.
 
 use exec_http::conformance::zoo::seed_client::{Defect, SeedClient};
+use exec_http::protocol::length::WrongLength;
 use exec_http::protocol::limits::QUEUE_FRAMES;
 use exec_http::protocol::stream::{Overflow, StreamError};
 use futures_util::FutureExt as _;
 use serde_json::json;
 
 use crate::executor::Executor;
-use crate::{fill, open, read, remote, reset, settle, shows};
+use crate::{fill, open, params, read, remote, reset, settle, shows};
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_receive_loses_the_last_frame() {
@@ -54,6 +55,22 @@ async fn bytes_of_a_terminal_frame_are_lost() {
         read(&mut body).await
     };
     shows(Defect::TerminalDataLost, scenario, (vec![], Ok(())), (b"last".to_vec(), Ok(()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_shorter_than_promised_is_a_clean_end() {
+    let scenario = async |client: SeedClient, mut executor: Executor| {
+        let (response, ()) = tokio::join!(client.stream(params("x")), async {
+            let call = executor.call().await;
+            let headers = [json!({"name": "content-length", "value": "5"})];
+            executor.respond(&call, json!({"status": 200, "headers": headers, "bodyBase64": ""})).await;
+            executor.data(call.request_id(), 1, "last").await;
+            executor.end(call.request_id(), 2).await;
+        });
+        read(&mut response.expect("a response").1).await
+    };
+    let short = StreamError::WrongLength(WrongLength { promised: 5, received: 4 });
+    shows(Defect::LengthNotChecked, scenario, (b"last".to_vec(), Ok(())), (b"last".to_vec(), Err(short))).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,14 +59,21 @@ impl Body {
     ///
     /// Safe: a call that is dropped before it returns has taken nothing.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let defects = self.link.defects();
         loop {
-            let State::Open { stream, next_seq, check } = &mut self.state else { return self.end() };
-            let Frame { data, outcome, .. } = stream.next(*next_seq).await;
-            *next_seq = next_seq.saturating_add(1);
-            let (data, outcome) = match (check.handle_chunk(data.len()), outcome) {
-                (Err(wrong), _) => (Bytes::new(), Some(Err(StreamError::WrongLength(wrong)))),
-                (Ok(()), Some(Ok(()))) => (data, Some(check.handle_end().map_err(StreamError::WrongLength))),
-                (Ok(()), outcome) => (data, outcome),
+            let (data, outcome) = match &mut self.state {
+                State::Open { stream, next_seq, check } => {
+                    let frame = stream.next(*next_seq).await;
+                    *next_seq = next_seq.saturating_add(1);
+                    checked(frame, check)
+                }
+                State::Ended(outcome) => {
+                    let end = outcome.clone();
+                    if defects.has(Defect::EndNotSticky) {
+                        *outcome = Ok(());
+                    }
+                    return end.map(|()| None);
+                }
             };
             if let Some(outcome) = outcome {
                 self.finish(outcome).await;
@@ -89,16 +96,16 @@ impl Body {
         }
         self.state = State::Ended(outcome);
     }
+}
 
-    /// Returns the end.
-    fn end(&mut self) -> Result<Option<Bytes>, StreamError> {
-        let State::Ended(outcome) = &mut self.state else { unreachable!("only called behind the last frame") };
-        let end = outcome.clone();
-        if self.link.defects().has(Defect::EndNotSticky) {
-            *outcome = Ok(());
-        }
-        end.map(|()| None)
+/// What the consumer gets of a frame, and how the body ends behind it: the length that the head promised counts too.
+fn checked(frame: Frame, check: &mut LengthCheck) -> (Bytes, Option<Outcome>) {
+    if let Err(wrong) = check.handle_chunk(frame.data.len()) {
+        return (Bytes::new(), Some(Err(StreamError::WrongLength(wrong))));
     }
+    let outcome =
+        frame.outcome.map(|outcome| outcome.and_then(|()| check.handle_end().map_err(StreamError::WrongLength)));
+    (frame.data, outcome)
 }
 
 impl fmt::Debug for Body {

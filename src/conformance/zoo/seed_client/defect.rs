@@ -60,7 +60,7 @@ defects! {
     RouteKeptAfterTerminal = "route-kept-after-terminal", "ROUTE-5",
         "The route stays behind the terminal frame until that frame is read, so dropping the stream unread leaks it.";
     RouteLeaksOnCancel = "route-leaks-on-cancel", "ROUTE-4",
-        "The route of a call that is cancelled before its response stays.";
+        "The route of a call that is cancelled or refused before its response stays.";
     CleanupNeedsRuntime = "cleanup-needs-runtime", "ROUTE-6",
         "Dropping a stream releases it in a task, and not at all on a thread without a runtime.";
     MapCopiedOnEachChange = "map-copied-on-each-change", "ROUTE-17",
@@ -75,6 +75,8 @@ defects! {
         "A queue that closes is taken for the clean end without a look at the failure records.";
     TerminalDataLost = "terminal-data-lost", "STREAM-15",
         "The bytes of a terminal frame are thrown away.";
+    LengthNotChecked = "length-not-checked", "STREAM-26",
+        "A streamed body that is shorter or longer than its head promised ends cleanly.";
     DataWithErrorLost = "data-with-error-lost", "STREAM-17",
         "The bytes of a frame that carries an error are thrown away.";
 
@@ -86,7 +88,7 @@ defects! {
     ErrorWithoutDoneIgnored = "error-without-done-ignored", "STREAM-16",
         "An error counts only in a frame with `done: true`.";
     MalformedDeltaIsFatal = "malformed-delta-is-fatal", "STREAM-24",
-        "A delta is decoded before its stream is looked up, and one that does not decode ends the connection, whatever id it names.";
+        "A delta that does not decode ends the connection, whatever id it names.";
     NoByteBudget = "no-byte-budget", "ROUTE-10",
         "Only frames are counted, not the bytes in them.";
     NewestFramePays = "newest-frame-pays", "ROUTE-11",

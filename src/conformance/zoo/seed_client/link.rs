@@ -164,16 +164,14 @@ fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) {
 }
 
 fn deliver(routes: &Routes, params: &Value) -> Result<(), Disconnect> {
-    let malformed = |what: String| Disconnect::Malformed(what);
-    let request_id = BodyDelta::request_id(params);
-    let request_id = request_id.ok_or_else(|| malformed("body delta without a requestId".into()))?;
-    let fatal = routes.defects().has(Defect::MalformedDeltaIsFatal);
-    if !fatal && !routes.is_open(request_id) {
-        return Ok(());
-    }
+    let Some(request_id) = BodyDelta::request_id(params) else {
+        return Err(Disconnect::Malformed("body delta without a requestId".into()));
+    };
     match BodyDelta::from_value(params) {
         Ok(delta) => routes.deliver(delta),
-        Err(fault) if fatal => return Err(malformed(fault.to_string())),
+        Err(fault) if routes.defects().has(Defect::MalformedDeltaIsFatal) => {
+            return Err(Disconnect::Malformed(fault.to_string()));
+        }
         Err(fault) => routes.fail(request_id, StreamError::Malformed(fault)),
     }
     Ok(())

@@ -12,6 +12,7 @@
 //! without switches nothing races.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -155,18 +156,13 @@ impl Routes {
         }
     }
 
-    /// Whether a frame with this id would be looked at.
-    pub(super) fn is_open(&self, id: &str) -> bool {
-        self.table.lock().routes.contains_key(id)
-    }
-
     /// Takes a frame. Ignored when its stream is not open.
-    pub(super) fn deliver(&self, delta: BodyDelta) {
+    pub(super) fn deliver(&self, mut delta: BodyDelta) {
+        let id = mem::take(&mut delta.request_id);
         let mut table = self.table.lock();
-        let Some(route) = table.routes.get_mut(&delta.request_id) else { return };
+        let Some(route) = table.routes.get_mut(&id) else { return };
         let (expected, full) = (route.next_seq, route.sender.capacity() == 0);
         route.next_seq = expected.saturating_add(1);
-        let id = delta.request_id.clone();
         let terminal = delta.is_terminal();
         let mut frame = Frame::of(delta, self.defects);
         if frame.seq != expected && !self.defects.has(Defect::GapSeenWhenConsumed) {
