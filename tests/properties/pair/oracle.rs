@@ -26,9 +26,13 @@ pub(super) struct Judge<'run> {
 /// How a call is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
+    /// With a head.
     Head,
+    /// With an error.
     Refusal,
+    /// With a result that is no head.
     Unreadable,
+    /// Not at all.
     Missing,
 }
 
