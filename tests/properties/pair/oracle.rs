@@ -5,7 +5,7 @@ use exec_http::protocol::stream::{Disconnect, Outcome, StreamError};
 
 use super::consumer::Record;
 use super::executor::{body, refusal, status};
-use super::relay::{Log, Passed, Sent, What};
+use super::relay::{Log, Passed, What};
 use super::{OriginEnd, Scenario};
 
 /// What a waiting frame counts at least, in bytes.
@@ -77,6 +77,28 @@ impl<'run> Judge<'run> {
         if call.stream && record.head.is_ok() {
             self.judge_body(number, record);
         }
+        if self.log.is_untouched(number) && !self.garbled {
+            self.judge_untouched(number, record, &whole);
+        }
+    }
+
+    /// A call none of whose frames was touched gets what its origin sent, whatever happened to others.
+    fn judge_untouched(&self, number: usize, record: &Record, whole: &[u8]) {
+        let call = &self.scenario.calls[number];
+        match (call.end, &record.head, &record.end) {
+            // What these saw was judged already.
+            (_, Ok(_), None | Some(Err(StreamError::Overflow(_)))) => return,
+            (OriginEnd::Whole, Ok(_), Some(Ok(()))) => {}
+            (OriginEnd::Short, Ok(_), Some(Err(StreamError::WrongLength(_)))) if call.stream => {}
+            (OriginEnd::Broken, Ok(_), Some(Err(StreamError::Remote { message, .. }))) if call.stream => {
+                assert_eq!(*message, refusal(number));
+            }
+            (OriginEnd::Short, Err(CallError::WrongLength(_)), None) if !call.stream => return,
+            (OriginEnd::Broken, Err(CallError::Executor(_)), None) if !call.stream => return,
+            (OriginEnd::Refused, Err(CallError::Executor(_)), None) => return,
+            _ => panic!("call {number} of {call:?} saw {record:?}"),
+        }
+        assert_eq!(record.body, whole, "call {number}");
     }
 
     fn judge_body(&self, number: usize, record: &Record) {
@@ -110,13 +132,23 @@ impl<'run> Judge<'run> {
         if self.garbled { matches!(reason, Disconnect::Malformed(_)) } else { *reason == Disconnect::Closed }
     }
 
+    /// What arrived of one call, and whether it can be read.
+    fn arrived_of(&self, number: usize) -> impl Iterator<Item = (&What, bool)> {
+        let of_all = self.arrived.iter().filter_map(|passed| match passed {
+            Passed::Intact(sent) => Some((sent, true)),
+            Passed::Spoilt(sent) => Some((sent, false)),
+            Passed::Garbled | Passed::Misdirected => None,
+        });
+        of_all.filter(move |(sent, _)| sent.call == number).map(|(sent, readable)| (&sent.what, readable))
+    }
+
     /// The first answer that arrived (ID-7).
     fn answer(&self, number: usize) -> Answer {
-        let mut answers = self.arrived.iter().filter_map(|passed| match passed {
-            Passed::Intact(Sent { call, what: What::Head }) if *call == number => Some(Answer::Head),
-            Passed::Intact(Sent { call, what: What::Refusal }) if *call == number => Some(Answer::Refusal),
-            Passed::Spoilt(Sent { call, what: What::Head }) if *call == number => Some(Answer::Unreadable),
-            _ => None,
+        let mut answers = self.arrived_of(number).filter_map(|(what, readable)| match what {
+            What::Head if readable => Some(Answer::Head),
+            What::Head => Some(Answer::Unreadable),
+            What::Refusal => Some(Answer::Refusal),
+            What::Delta { .. } => None,
         });
         answers.next().unwrap_or(Answer::Missing)
     }
@@ -125,27 +157,23 @@ impl<'run> Judge<'run> {
     fn body(&self, number: usize) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();
         let mut expected = 1;
-        for passed in self.arrived {
-            match passed {
-                Passed::Spoilt(Sent { call, what: What::Delta { .. } }) if *call == number => {
-                    return (bytes, End::Malformed);
+        for (what, readable) in self.arrived_of(number) {
+            let What::Delta { seq, data, done, failed } = what else { continue };
+            if !readable {
+                return (bytes, End::Malformed);
+            }
+            if *seq != expected {
+                return (bytes, End::Sequence { received: *seq, expected });
+            }
+            expected += 1;
+            bytes.extend_from_slice(data);
+            match (failed, done) {
+                (true, _) => return (bytes, End::Remote),
+                (false, true) if self.scenario.calls[number].end == OriginEnd::Short => {
+                    return (bytes, End::WrongLength);
                 }
-                Passed::Intact(Sent { call, what: What::Delta { seq, data, done, failed } }) if *call == number => {
-                    if *seq != expected {
-                        return (bytes, End::Sequence { received: *seq, expected });
-                    }
-                    expected += 1;
-                    bytes.extend_from_slice(data);
-                    match (failed, done) {
-                        (true, _) => return (bytes, End::Remote),
-                        (false, true) if self.scenario.calls[number].end == OriginEnd::Short => {
-                            return (bytes, End::WrongLength);
-                        }
-                        (false, true) => return (bytes, End::Whole),
-                        (false, false) => {}
-                    }
-                }
-                _ => {}
+                (false, true) => return (bytes, End::Whole),
+                (false, false) => {}
             }
         }
         (bytes, End::Lost)
@@ -154,20 +182,17 @@ impl<'run> Judge<'run> {
     /// Whether so much arrived that a bound may have been met. A client that pauses meets none, except by frames that came
     /// before their answer.
     fn may_overflow(&self, number: usize) -> bool {
-        let data = |passed: &Passed| match passed {
-            Passed::Intact(Sent { call, what: What::Delta { data, .. } }) if !data.is_empty() => {
-                Some((*call, data.len()))
-            }
-            _ => None,
-        };
-        let is_answer =
-            |passed: &&Passed| matches!(passed, Passed::Intact(Sent { call, what: What::Head }) if *call == number);
-        let early = self.arrived.iter().take_while(|passed| !is_answer(passed)).filter_map(data);
-        if self.scenario.pause && !early.clone().any(|(call, _)| call == number) {
+        let is_early = matches!(self.arrived_of(number).next(), Some((What::Delta { .. }, _)));
+        if self.scenario.pause && !is_early {
             return false;
         }
-        let frames = self.arrived.iter().filter_map(data).filter(|(call, _)| *call == number).count();
-        let charged: usize = self.arrived.iter().filter_map(data).map(|(_, bytes)| bytes.max(LEAST_CHARGE_BYTES)).sum();
-        frames > self.scenario.queue_frames || charged > self.scenario.queue_bytes
+        let lengths = |number| {
+            self.arrived_of(number).filter_map(|(what, _)| match what {
+                What::Delta { data, .. } if !data.is_empty() => Some(data.len().max(LEAST_CHARGE_BYTES)),
+                _ => None,
+            })
+        };
+        let charged: usize = (0..self.scenario.calls.len()).flat_map(lengths).sum();
+        lengths(number).count() > self.scenario.queue_frames || charged > self.scenario.queue_bytes
     }
 }

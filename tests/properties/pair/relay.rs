@@ -34,11 +34,15 @@ pub(super) struct Log {
     sent: Vec<Sent>,
     /// What came out of the relay, in order.
     pub(super) passed: Vec<Passed>,
+    /// Whether the connection was cut.
+    pub(super) is_cut: bool,
 }
 
 /// What a frame of the executor says.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
+    /// Its place among all frames.
+    number: usize,
     /// Of this call.
     pub(super) call: usize,
     /// This.
@@ -80,6 +84,17 @@ impl Log {
         self.calls.iter().any(|(_, _, call)| *call == number)
     }
 
+    /// Whether all frames of a call came out as they went in.
+    pub(super) fn is_untouched(&self, number: usize) -> bool {
+        let sent = self.sent.iter().filter(|sent| sent.call == number).map(|sent| Some(sent.number));
+        let passed = self.passed.iter().filter_map(|passed| match passed {
+            Passed::Intact(sent) if sent.call == number => Some(Some(sent.number)),
+            Passed::Spoilt(sent) if sent.call == number => Some(None),
+            _ => None,
+        });
+        !self.is_cut && sent.eq(passed)
+    }
+
     fn note_sent(&mut self, frame: &[u8]) -> Sent {
         let message: Value = serde_json::from_slice(frame).expect("the executor writes JSON");
         let params = &message["params"];
@@ -98,7 +113,7 @@ impl Log {
                 failed: params["error"].is_string(),
             },
         };
-        let sent = Sent { call, what };
+        let sent = Sent { number: self.sent.len(), call, what };
         self.sent.push(sent.clone());
         sent
     }
@@ -185,7 +200,7 @@ impl Relay {
     }
 
     pub(super) fn into_log(self) -> Log {
-        self.log
+        Log { is_cut: self.is_cut(), ..self.log }
     }
 
     fn intact(&mut self, number: usize) -> Bytes {
