@@ -278,20 +278,18 @@ impl Oracle {
             return Room::Free;
         }
         // A reader that waits for what came before an answer would never come to the answer.
-        let own = call.bytes();
-        if pause && charge <= bytes && call.is_answered() {
-            let room = !many_frames && self.evict(charge, |call| !call.is_answered());
-            return if room { Room::Free } else { Room::Later };
-        }
+        let waits = pause && charge <= bytes && call.is_answered();
+        let full = |end| if waits { Room::Later } else { Room::Full(end) };
         // ROUTE-8
         if many_frames {
-            return Room::Full(End::TooManyFrames(frames));
+            return full(End::TooManyFrames(frames));
         }
-        // ROUTE-11
-        if charge <= bytes && self.evict(charge, |call| call.bytes() > own) {
+        // ROUTE-11; with a pause nobody pays for being slow (ROUTE-14).
+        let own = if waits { 0 } else { call.bytes() };
+        if self.evict(charge, |call| call.bytes() > own && !(pause && call.is_answered())) {
             return Room::Free;
         }
-        Room::Full(End::TooManyBytes(bytes))
+        full(End::TooManyBytes(bytes))
     }
 
     /// Ends those that have to pay, the largest first, of equals the last one in the client's table; nobody pays in vain.
