@@ -11,7 +11,7 @@ use exec_http::protocol::delta::DeltaFault;
 use exec_http::protocol::stream::{Disconnect, Overflow, StreamError};
 use http::{Request, Response};
 
-use super::oracle::{End, Failure, Loss, Seen};
+use super::seen::{End, Failure, Loss, Seen};
 
 /// The consumer of one call.
 pub(super) struct Consumer {

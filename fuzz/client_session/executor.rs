@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::oracle::{Event, Loss, Oracle, Piece};
-use super::{Answer, Delta, End, Fatal, Fault, Frame, LONG_TIME, Stray, pick};
+use super::operation::{Answer, Delta, End, Fatal, Fault, Frame, Stray};
+use super::oracle::Oracle;
+use super::seen::{Event, Loss, Piece};
+use super::{LONG_TIME, pick};
 
 /// An id that no client of this session uses.
 const UNKNOWN_ID: u64 = 1 << 40;

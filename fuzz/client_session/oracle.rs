@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::Answer;
 use super::executor::{answer_body, status};
+use super::operation::Answer;
+use super::seen::{End, Event, Failure, Loss, Piece, Seen};
 
 /// What a waiting frame counts at least, in bytes.
 const LEAST_CHARGE_BYTES: usize = 256;
@@ -24,103 +25,13 @@ pub(super) struct Limits {
     pub(super) calls: usize,
 }
 
-/// What a consumer sees.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// It has to wait.
-    Nothing,
-    /// The status of a streamed call.
-    Head(u16),
-    /// The status and body of a buffered call.
-    Whole(u16, Vec<u8>),
-    /// The call failed.
-    Failed(Failure),
-    /// A piece of the body.
-    Chunk(Vec<u8>),
-    /// The end of the body, which stays.
-    End(End),
-}
-
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The executor said so.
-    Refused(String),
-    /// The result is no head.
-    NoHead,
-    /// The body is not as long as its head says.
-    WrongLength,
-    /// The client's bound was met.
-    TooManyCalls,
-    /// The connection went away.
-    Lost { loss: Loss, sent: bool },
-}
-
-/// How a body ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Clean.
-    Whole,
-    /// With the executor's error.
-    Remote(String),
-    /// By a frame with another number than the one that was due.
-    Sequence { received: u64, expected: u64 },
-    /// By a frame in which this member is wrong.
-    Malformed(&'static str),
-    /// By the bound of its frames.
-    TooManyFrames(usize),
-    /// By the bound of all bytes.
-    TooManyBytes(usize),
-    /// Shorter or longer than its head says.
-    WrongLength { promised: u64, received: u64 },
-    /// With the connection.
-    Lost(Loss),
-}
-
-/// Why the connection went away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loss {
-    /// The executor closed it.
-    Closed,
-    /// The executor sent what is no message.
-    Malformed,
-    /// The executor could not read a frame.
-    Unreadable,
-    /// What the client wrote did not arrive.
-    Transport,
-}
-
-/// What a frame of the executor means.
-pub(super) enum Event {
-    /// An answer.
-    Answer { call: usize, answer: Answer },
-    /// A delta.
-    Piece { call: usize, piece: Piece },
-    /// A delta with this member wrong.
-    Malformed { call: usize, member: &'static str },
-    /// Nothing.
-    Stray,
-    /// A request with this id.
-    Request { id: String },
-    /// The end of the connection.
-    Fatal(Loss),
-}
-
-/// A delta that can be read.
-pub(super) struct Piece {
-    pub(super) seq: u64,
-    pub(super) data: Vec<u8>,
-    pub(super) done: bool,
-    pub(super) error: Option<String>,
-}
-
 /// The whole client.
 pub(super) struct Oracle {
     /// Its bounds.
     limits: Limits,
     /// All calls that were sent.
     calls: Vec<Call>,
-    /// Frames that the client has not looked at: the first one waits for room, or nothing is known to hold it up.
+    /// Frames that the client has not looked at; between operations the first of them waits for room.
     wire: VecDeque<Event>,
     /// Why the connection is gone.
     lost: Option<Loss>,
@@ -136,9 +47,11 @@ pub(super) struct Oracle {
 
 /// One call.
 struct Call {
+    /// Whether it has a streamed body.
     stream: bool,
     /// Whether the client still keeps anything for it.
     held: bool,
+    /// Where the answer is.
     answer: AnswerState,
     /// What the head says of the length.
     promised: Option<u64>,
@@ -156,21 +69,29 @@ struct Call {
 
 /// The answer of a call.
 enum AnswerState {
+    /// Not there yet.
     Waiting,
+    /// There, and not seen.
     Ready(Result<Head, Failure>),
+    /// Seen.
     Taken,
 }
 
-/// A head: the length that it promises, and the bytes of the body in it.
+/// The head of a response.
 struct Head {
+    /// What it says of the length.
     promised: Option<u8>,
+    /// Bytes of the body in it.
     bytes: u8,
 }
 
 /// Whether a frame may wait.
 enum Room {
+    /// It may.
     Free,
+    /// Once a consumer has caught up.
     Later,
+    /// It may not, and ends its stream like this.
     Full(End),
 }
 
@@ -357,20 +278,18 @@ impl Oracle {
             return Room::Free;
         }
         // A reader that waits for what came before an answer would never come to the answer.
-        let own = call.bytes();
-        if pause && charge <= bytes && call.is_answered() {
-            let room = !many_frames && self.evict(charge, |call| !call.is_answered());
-            return if room { Room::Free } else { Room::Later };
-        }
+        let waits = pause && charge <= bytes && call.is_answered();
+        let full = |end| if waits { Room::Later } else { Room::Full(end) };
         // ROUTE-8
         if many_frames {
-            return Room::Full(End::TooManyFrames(frames));
+            return full(End::TooManyFrames(frames));
         }
-        // ROUTE-11
-        if charge <= bytes && self.evict(charge, |call| call.bytes() > own) {
+        // ROUTE-11; with a pause nobody pays for being slow (ROUTE-14).
+        let own = if waits { 0 } else { call.bytes() };
+        if self.evict(charge, |call| call.bytes() > own && !(pause && call.is_answered())) {
             return Room::Free;
         }
-        Room::Full(End::TooManyBytes(bytes))
+        full(End::TooManyBytes(bytes))
     }
 
     /// Ends those that have to pay, the largest first, of equals the last one in the client's table; nobody pays in vain.

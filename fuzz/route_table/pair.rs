@@ -281,10 +281,10 @@ impl Pair {
         if too_many {
             return if pauses { Poll::Pending } else { Poll::Ready(Err(Overflow::Frames(queue_frames))) };
         }
-        // Those that hold more than this one pay, the largest first; with a pause those that nobody can read before their
-        // answers. But nobody pays in vain.
+        // Those that hold more than this one pay, the largest first. With a pause only those pay that nobody can read before
+        // their answers, and for a frame that would wait for them all of those. But nobody pays in vain.
         let held = call.held();
-        let pays = |call: &Call| if pauses { !call.answered() } else { call.held() > held };
+        let pays = |call: &Call| (pauses || call.held() > held) && !(self.pause && call.answered());
         let mut larger: Vec<_> = self.calls.iter().enumerate().filter(|(_, call)| pays(call)).collect();
         larger.sort_by_key(|(_, call)| (call.held(), call.key.number() & 0xff_ffff));
         let mut payers = Vec::new();

@@ -397,21 +397,22 @@ impl Table {
         let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
         let frames_full = waiting >= queue_frames && !delta.is_terminal();
         let bytes_full = self.queued_bytes + charge > queue_bytes;
-        // Before the answer nobody takes frames, and a paused reader would never come to the answer: neither this stream's
-        // frames may wait for room then, nor any stream's for bytes that others were sent before their answers.
+        if !frames_full && !bytes_full {
+            return Room::Free;
+        }
+        // Before the answer nobody takes frames, and a paused reader would never come to the answer: neither may this stream's
+        // frames wait for room then, nor any stream's for bytes that others were sent before their answers.
         let unread = |entry: &Entry| matches!(entry.answer, Answer::Waiting);
         let (held, is_unread) = self.entry(key).map_or((0, false), |entry| (entry.queued_bytes, unread(entry)));
-        match self.on_full {
-            _ if !frames_full && !bytes_full => return Room::Free,
-            OnFull::Pause if charge <= queue_bytes && !is_unread => {
-                let room = !frames_full && self.evict_for(charge, unread, evicted);
-                return if room { Room::Free } else { Room::Later };
-            }
-            _ if frames_full => return Room::Full(Overflow::Frames(queue_frames)),
-            OnFull::Fail | OnFull::Pause => {}
+        let pauses = self.on_full == OnFull::Pause;
+        let waits = pauses && !is_unread && charge <= queue_bytes;
+        let full = |bound| if waits { Room::Later } else { Room::Full(bound) };
+        if frames_full {
+            return full(Overflow::Frames(queue_frames));
         }
-        let room = self.evict_for(charge, |entry| entry.queued_bytes > held, evicted);
-        if room { Room::Free } else { Room::Full(Overflow::Bytes(queue_bytes)) }
+        // With a pause nobody pays for being slow.
+        let pays = |entry: &Entry| (!pauses || unread(entry)) && (waits || entry.queued_bytes > held);
+        if self.evict_for(charge, pays, evicted) { Room::Free } else { full(Overflow::Bytes(queue_bytes)) }
     }
 
     /// Ends the streams that have to pay, the largest first, until so many more bytes fit. False when all of them would not be

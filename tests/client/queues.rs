@@ -229,3 +229,22 @@ async fn with_pause_frames_before_their_response_make_room_for_a_stream_that_is_
     assert_eq!(read(&mut early).await, (vec![], Err(StreamError::Overflow(Overflow::Bytes(DELTA_BYTES)))));
     assert_nothing_held(&client);
 }
+
+/// ROUTE-14: a slow consumer gets everything, whatever comes ahead of another call's response.
+#[tokio::test]
+async fn with_pause_frames_before_their_response_end_no_stream_that_is_read() {
+    let (client, mut executor) = paused().await;
+    let (mut body, id) = executor.open(&client).await;
+    let large = vec![b'y'; DELTA_BYTES];
+    let (early, ()) = tokio::join!(client.stream(get()), async {
+        let call = executor.call().await;
+        executor.data(&id, 1, &large).await;
+        executor.data(call.request_id(), 1, "too early").await;
+        executor.end(&id, 2).await;
+        executor.respond(&call, head()).await;
+    });
+    assert_eq!(read(&mut body).await, (large, Ok(())));
+    let mut early = early.expect("a response").into_body();
+    assert_eq!(read(&mut early).await, (vec![], Err(StreamError::Overflow(Overflow::Bytes(DELTA_BYTES)))));
+    assert_nothing_held(&client);
+}

@@ -15,6 +15,9 @@
 //! - A client session: whatever an executor sends, each consumer sees what an oracle says, is woken when there is something to
 //!   see, and leaves nothing behind.
 //! - The client's route table does what an oracle says, under any operations.
+//! - A client and an executor: a relay between them drops, repeats, reorders and damages frames, and cuts the connection anywhere.
+//!   Each consumer sees a prefix of its body, a clean end only behind all of it, and otherwise the error that its frames call
+//!   for; whoever's frames arrive is served; nothing hangs, nothing is left.
 //!
 //! Races are not looked for here; that is what `model/` does.
 
@@ -37,6 +40,7 @@ mod route_table;
 mod client_session;
 mod codec;
 mod framing;
+mod pair;
 mod routes_operations;
 mod server_session;
 mod stream;
