@@ -14,8 +14,10 @@ use exec_http::conformance::trace::{Event, Trace, What};
 
 use stage::play;
 
-/// Steps and bytes of the cases that are played; longer ones take too long to be played often.
+/// Steps of the longest case that is played: others take too long to be played often.
 const STEPS: usize = 300;
+
+/// A case that names a number from here on, a size as a rule, is not played either.
 const BODY_BYTES: u64 = 64 * 1024;
 
 /// Cases of the suite that the peer of this law can pass.

@@ -4,6 +4,7 @@
 #[path = "server_session/oracle.rs"]
 mod oracle;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -187,6 +188,8 @@ struct Run {
     oracle: Oracle,
     /// All exchanges that were started, oldest first, and the oracle's number of their calls.
     started: Vec<(ExchangeId, usize)>,
+    /// Their names.
+    names: HashSet<ExchangeId>,
     /// Requests that the client made; tells them apart.
     requests: usize,
     /// Frames that the session read and has to answer.
@@ -307,7 +310,7 @@ impl Run {
         };
         let (exchange, started) = started.expect("a place is free");
         assert_eq!(started, params);
-        assert!(self.started.iter().all(|(earlier, _)| *earlier != exchange), "{exchange:?} names two exchanges");
+        assert!(self.names.insert(exchange), "{exchange:?} names two exchanges");
         self.started.push((exchange, call));
         ControlFlow::Continue(())
     }
@@ -375,9 +378,14 @@ impl Run {
     /// ends once; else no more than that.
     fn finish(&mut self) {
         self.apply(&Operation::Attach(Answer::Granted));
+        let mut failed = 0;
         while self.oracle.is_busy() {
             self.apply(&Operation::Start(u8::MAX));
-            self.apply(&Operation::Fail(Which::All, true));
+            // Those that were started before have failed already.
+            for index in failed..self.started.len() {
+                self.happen(&Operation::Fail(Which::All, true), index);
+            }
+            failed = self.started.len();
         }
         self.apply(&Operation::Start(1));
         self.compare();

@@ -255,9 +255,12 @@ fn answer(id: Id, outcome: &Outcome, is_http: bool, names: &Names) -> Option<Mes
         }
         Shape::Result(pattern) => {
             let mut result = if is_http { head.to_value() } else { json!({}) };
-            match (fill(pattern, names)?, result.as_object_mut()) {
-                (Value::Object(members), Some(result)) => result.extend(members),
-                _ => return None,
+            for (name, member) in pattern.as_object()? {
+                // Any value will do, so the usual one does.
+                if *member == "$absent" || (*member == "$any" && result.get(name).is_some()) {
+                    continue;
+                }
+                result[name] = fill(member, names)?;
             }
             Message::Response { id, result }
         }

@@ -200,4 +200,13 @@ mod tests {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }
     }
+
+    #[test]
+    fn numbers_beyond_64_bits_keep_their_value() {
+        // This one lies between two floats; a hasty reader takes the farther.
+        let number = "255555555555555555555555555555555555555555555555555555555555555550";
+        let message = Message::decode(format!(r#"{{"id":1,"result":{number}}}"#).as_bytes());
+        let message = message.expect("a response");
+        assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
 }
