@@ -276,11 +276,11 @@ impl Session {
     }
 
     /// Takes the next bytes of a streamed body and cuts them into deltas; no bytes are no delta.
-    pub fn handle_chunk(&mut self, id: ExchangeId, mut data: Bytes) {
+    pub fn handle_chunk(&mut self, id: ExchangeId, data: Bytes) {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let Progress::Body { seq } = &mut exchange.progress else { return };
-        while !data.is_empty() {
-            let piece = data.split_to(data.len().min(DELTA_BYTES));
+        for start in (0..data.len()).step_by(DELTA_BYTES) {
+            let piece = data.slice(start..data.len().min(start + DELTA_BYTES));
             let request_id = exchange.request_id.clone();
             let delta = BodyDelta { request_id, seq: *seq, data: piece, done: false, error: None, error_kind: None };
             *seq += 1;

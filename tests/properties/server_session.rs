@@ -15,6 +15,9 @@ use serde_json::json;
 use self::law::Which::{All, One};
 use self::law::{Answer, Operation, Which, run};
 
+/// Milliseconds that a failure is shrunk for.
+const SHRINK_MILLIS: u32 = 5_000;
+
 /// The whole response of a buffered call.
 const ALL_BUFFERED: Operation = Operation::Buffered(All);
 
@@ -98,8 +101,13 @@ fn after_handshake(operations: impl IntoIterator<Item = Operation>) -> Vec<Opera
     handshake().into_iter().chain(operations).collect()
 }
 
+/// A crowd takes long to run, so that a failure is shrunk for a while only.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_time: SHRINK_MILLIS, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn a_handshake_follows_the_table_of_phases(operations in vec(handshake_step(), 0..12)) {
@@ -113,7 +121,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+    #![proptest_config(config(40))]
 
     #[test]
     fn any_bytes_spell_operations_that_hold(bytes in vec(any::<u8>(), 0..200)) {
