@@ -1,7 +1,7 @@
 //! Which call an answer or a frame belongs to, and what is left when a call is gone.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use exec_http::client::{CallError, ClientConfig};
 use exec_http::protocol::error::ErrorKind;
@@ -218,20 +218,24 @@ async fn calls_in_flight_are_bounded() {
 #[tokio::test]
 async fn many_streams_cost_time_in_proportion() {
     let (client, _executor) = connected().await;
-    let fastest = |streams: usize| {
-        let round = |_| {
-            let start = Instant::now();
-            let mut calls: Vec<_> = (0..streams).map(|_| Box::pin(client.stream(get()))).collect();
-            for call in &mut calls {
-                assert!(call.as_mut().now_or_never().is_none());
-            }
-            assert_eq!(client.usage().routes, streams);
-            drop(calls);
-            assert_eq!(client.usage().routes, 0);
-            start.elapsed()
-        };
-        (0..5).map(round).min().expect("five rounds")
+    let round = |streams: usize| {
+        let start = Instant::now();
+        let mut calls: Vec<_> = (0..streams).map(|_| Box::pin(client.stream(get()))).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(client.usage().routes, streams);
+        drop(calls);
+        assert_eq!(client.usage().routes, 0);
+        start.elapsed()
     };
-    let (few, many) = (fastest(2_000), fastest(16_000));
-    assert!(many < few * 32, "{few:?} for 2,000 streams and {many:?} for 16,000");
+    // The fastest rounds count, and a busy machine gets some more: a quadratic cost would be 64 times as much in every round.
+    let (mut few, mut many) = (Duration::MAX, Duration::MAX);
+    for _ in 0..20 {
+        (few, many) = (few.min(round(2_000)), many.min(round(16_000)));
+        if many < few * 32 {
+            return;
+        }
+    }
+    panic!("{few:?} for 2,000 streams and {many:?} for 16,000");
 }
