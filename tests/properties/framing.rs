@@ -5,6 +5,7 @@ use exec_http::protocol::framing::{LineFramer, LineTooLong};
 use exec_http::protocol::message::Message;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 /// The longest line of these properties, in bytes.
 const LINE_BYTES: usize = 24;
@@ -58,9 +59,16 @@ fn chunks<'stream>(stream: &'stream [u8], cuts: &[usize]) -> Vec<&'stream [u8]> 
     cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
 }
 
-/// Bytes with many line ends.
+/// Bytes with many line ends, and with lines about as long as they may be.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
-    vec(prop_oneof![3 => Just(b'\n'), 2 => Just(b'\r'), 1 => Just(b' '), 20 => any::<u8>()], 0..200)
+    let piece = prop_oneof![
+        3 => Just(b"\n".to_vec()),
+        3 => Just(b"\r\n".to_vec()),
+        2 => select(b"\r ".as_slice()).prop_map(|byte| vec![byte]),
+        8 => any::<u8>().prop_map(|byte| vec![byte]),
+        2 => (LINE_BYTES - 1..=LINE_BYTES + 1).prop_map(|bytes| vec![b'x'; bytes]),
+    ];
+    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
@@ -70,8 +78,9 @@ proptest! {
     fn any_chunking_gives_the_same_lines_and_errors(stream in stream(), cuts in vec(0..200_usize, 0..20)) {
         for limit in [LINE_BYTES, stream.len()] {
             let (lines, end) = by_hand(limit, &stream);
-            let cut = cut(limit, chunks(&stream, &cuts));
-            prop_assert_eq!(cut, (lines.into_iter().map(Bytes::copy_from_slice).collect(), end));
+            let by_hand = (lines.into_iter().map(Bytes::copy_from_slice).collect(), end);
+            prop_assert_eq!(&cut(limit, chunks(&stream, &cuts)), &by_hand);
+            prop_assert_eq!(&cut(limit, stream.chunks(1)), &by_hand, "single bytes");
         }
     }
 

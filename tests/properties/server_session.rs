@@ -15,6 +15,9 @@ use serde_json::json;
 use self::law::Which::{All, One};
 use self::law::{Answer, Operation, Which, run};
 
+/// Bytes of a request that is longer than it has to be, and far from any bound.
+const SMALL: usize = 1_000;
+
 /// Milliseconds that a failure is shrunk for.
 const SHRINK_MILLIS: u32 = 5_000;
 
@@ -151,8 +154,10 @@ fn streams_wait_for_streams_up_to_a_count_and_buffered_calls_pass_them() {
     let mut operations = after_handshake(fill_streams(ACTIVE_STREAMS as u16));
     operations.push(Operation::Burst(QUEUED_REQUESTS as u16, true));
     // One stream is refused, a buffered call is not.
-    operations.extend([Operation::Burst(1, true), Operation::Burst(1, false), Operation::Start(2), ALL_BUFFERED]);
-    operations.extend([Operation::End(One(0)), Operation::End(One(1)), Operation::Start(2), Operation::Burst(2, true)]);
+    let stream = Operation::Request { request_id: 0, stream: true, bytes: 0 };
+    operations.extend([stream.clone(), Operation::Burst(1, false), Operation::Start(2), ALL_BUFFERED]);
+    // The refusal left its id free (LIMIT-4).
+    operations.extend([Operation::End(One(0)), Operation::End(One(1)), Operation::Start(2), stream.clone(), stream]);
     run(&operations);
 }
 
@@ -176,7 +181,15 @@ fn requests_wait_for_heads_up_to_a_number_of_bytes() {
     ]);
     operations.extend([Operation::Burst(63, false), Operation::Start(63)]);
     // Exactly the bound waits; not a byte more, nor another request.
-    operations.extend([request(0, half), request(1, half + 1), request(1, half), request(2, 0)]);
+    operations.extend([
+        request(0, SMALL),
+        request(1, half),
+        request(2, half - SMALL + 1),
+        request(2, half - SMALL),
+        request(3, 0),
+    ]);
+    // What starts gives its bytes back, and no more.
+    operations.extend([Operation::Fail(One(0), false), Operation::Start(1), request(0, SMALL + 1), request(0, SMALL)]);
     operations.extend([ALL_BUFFERED, Operation::Start(2), request(0, half)]);
     run(&operations);
 }
