@@ -154,6 +154,8 @@ impl Process {
         }
         if left {
             self.signal(Signal::SIGKILL);
+            // Nobody survives this, but on a busy machine it takes a moment.
+            self.is_gone_within(EXIT_GRACE).await;
         }
         let status = timeout(EXIT_GRACE, self.wait()).await.ok().flatten();
         let reader = self.stderr_reader.lock().take();
