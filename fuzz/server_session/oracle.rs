@@ -1,6 +1,6 @@
-//! What a session must do: a list of calls and a list of frames. Calls are counted anew each time.
+//! What a session must do: a list of calls and a list of frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +22,15 @@ pub struct Oracle {
     phase: Phase,
     /// All calls that were accepted, oldest first.
     calls: Vec<Call>,
+    /// The numbers of those that are queued, of those that were started and not answered, and of the streams among those
+    /// that are neither queued nor over. [`Oracle::set`] keeps them.
+    queued: BTreeSet<usize>,
+    asked: BTreeSet<usize>,
+    streams: BTreeSet<usize>,
+    /// The ids of the streams that are not over.
+    names: BTreeSet<String>,
+    /// The length of the frames of all queued calls together.
+    queued_bytes: usize,
     /// Frames that were made and not sent, oldest first.
     frames: VecDeque<Value>,
     /// The length of all `frames` together.
@@ -104,12 +113,8 @@ impl Oracle {
     }
 
     pub fn request(&mut self, id: Value, params: RequestParams, bytes: usize) {
-        let queued = || self.calls.iter().filter(|call| call.state == State::Queued);
-        let (waiting, waiting_bytes) = (queued().count(), queued().map(|call| call.bytes).sum::<usize>());
-        let full = waiting >= QUEUED_REQUESTS || (waiting > 0 && waiting_bytes + bytes > QUEUED_REQUEST_BYTES);
-        let active = |call: &Call| {
-            call.state != State::Over && call.params.stream_response && call.params.request_id == params.request_id
-        };
+        let waiting = self.queued.len();
+        let full = waiting >= QUEUED_REQUESTS || (waiting > 0 && self.queued_bytes + bytes > QUEUED_REQUEST_BYTES);
         match self.phase {
             Phase::New | Phase::Attaching { .. } => {
                 self.refuse(id, -32600, None, "client must call initialize before http/request");
@@ -118,42 +123,59 @@ impl Oracle {
             _ if params.request_id.len() > REQUEST_ID_BYTES => {
                 self.refuse(id, -32602, Some("limit"), "http/request requestId exceeds 1024 bytes");
             }
-            _ if params.stream_response && self.calls.iter().any(active) => {
+            _ if params.stream_response && self.names.contains(&params.request_id) => {
                 self.refuse(id, -32602, None, "http/request requestId belongs to a stream that is still active");
             }
             _ if full && !self.may_start(params.stream_response) => {
                 let text = "http/request failed: too many requests wait on this connection";
                 self.refuse(id, -32603, Some("limit"), text);
             }
-            Phase::Ready => self.calls.push(Call { id, params, bytes, state: State::Queued }),
+            Phase::Ready => {
+                self.calls.push(Call { id, params, bytes, state: State::Over });
+                self.set(self.calls.len() - 1, State::Queued);
+            }
             Phase::Closed(_) => {}
         }
     }
 
     /// Whether LIMIT-1 and LIMIT-2 leave a place.
     fn may_start(&self, stream: bool) -> bool {
-        let asked = self.calls.iter().filter(|call| call.state == State::Asked).count();
-        let streams = self
-            .calls
-            .iter()
-            .filter(|call| call.params.stream_response && matches!(call.state, State::Asked | State::Streaming { .. }));
-        asked < WAITING_HEADS && !(stream && streams.count() >= ACTIVE_STREAMS)
+        self.asked.len() < WAITING_HEADS && !(stream && self.streams.len() >= ACTIVE_STREAMS)
+    }
+
+    /// Moves a call into a state.
+    fn set(&mut self, number: usize, state: State) {
+        let Call { params, bytes, state: old, .. } = &mut self.calls[number];
+        self.queued_bytes -= if *old == State::Queued { *bytes } else { 0 };
+        self.queued_bytes += if state == State::Queued { *bytes } else { 0 };
+        *old = state;
+        let keep = |set: &mut BTreeSet<usize>, holds| if holds { set.insert(number) } else { set.remove(&number) };
+        keep(&mut self.queued, state == State::Queued);
+        keep(&mut self.asked, state == State::Asked);
+        if params.stream_response {
+            keep(&mut self.streams, matches!(state, State::Asked | State::Streaming { .. }));
+            if state == State::Over {
+                self.names.remove(&params.request_id);
+            } else {
+                self.names.insert(params.request_id.clone());
+            }
+        }
     }
 
     /// The oldest call that may start: its number and its params.
     pub fn start(&mut self) -> Option<(usize, RequestParams)> {
         let may_start = [self.may_start(false), self.may_start(true)];
-        let mut queued = self.calls.iter_mut().enumerate().filter(|(_, call)| call.state == State::Queued);
-        let (number, call) = queued.find(|(_, call)| may_start[usize::from(call.params.stream_response)])?;
-        call.state = State::Asked;
-        Some((number, call.params.clone()))
+        let may_start = |number: &&usize| may_start[usize::from(self.calls[**number].params.stream_response)];
+        let number = *self.queued.iter().find(may_start)?;
+        self.set(number, State::Asked);
+        Some((number, self.calls[number].params.clone()))
     }
 
     pub fn head(&mut self, number: usize) {
-        let call = &mut self.calls[number];
+        let call = &self.calls[number];
         if call.state == State::Asked && call.params.stream_response {
-            call.state = State::Streaming { seq: 1 };
-            let id = call.id.take();
+            let id = call.id.clone();
+            self.set(number, State::Streaming { seq: 1 });
             self.answer(json!({"id": id, "result": {"status": 200, "headers": [], "bodyBase64": ""}}));
         }
     }
@@ -169,10 +191,10 @@ impl Oracle {
     }
 
     pub fn buffered(&mut self, number: usize, body: &[u8]) {
-        let call = &mut self.calls[number];
+        let call = &self.calls[number];
         if call.state == State::Asked && !call.params.stream_response {
-            call.state = State::Over;
-            let id = call.id.take();
+            let id = call.id.clone();
+            self.set(number, State::Over);
             self.answer(
                 json!({"id": id, "result": {"status": 200, "headers": [], "bodyBase64": STANDARD.encode(body)}}),
             );
@@ -180,10 +202,10 @@ impl Oracle {
     }
 
     pub fn fail(&mut self, number: usize, text: &str, kind: Option<&str>) {
-        let call = &mut self.calls[number];
+        let call = &self.calls[number];
         if call.state == State::Asked {
-            call.state = State::Over;
-            let id = call.id.take();
+            let id = call.id.clone();
+            self.set(number, State::Over);
             self.refuse(id, -32603, kind, text);
         } else {
             self.delta(number, b"", true, Some(text), kind);
@@ -192,15 +214,15 @@ impl Oracle {
 
     /// One frame of a stream, if it is one that was answered and is not over.
     fn delta(&mut self, number: usize, data: &[u8], done: bool, error: Option<&str>, kind: Option<&str>) {
-        let Call { params, state, .. } = &mut self.calls[number];
+        let Call { params, state, .. } = &self.calls[number];
         let State::Streaming { seq } = *state else { return };
-        *state = if done { State::Over } else { State::Streaming { seq: seq + 1 } };
         let mut frame = json!({
             "requestId": params.request_id, "seq": seq, "deltaBase64": STANDARD.encode(data), "done": done, "error": error,
         });
         if let Some(kind) = kind {
             frame["errorKind"] = kind.into();
         }
+        self.set(number, if done { State::Over } else { State::Streaming { seq: seq + 1 } });
         self.push(json!({"method": "http/request/bodyDelta", "params": frame}));
     }
 
@@ -224,7 +246,7 @@ impl Oracle {
 
     /// Whether a call waits for anything.
     pub fn is_busy(&self) -> bool {
-        self.calls.iter().any(|call| call.state != State::Over)
+        !(self.queued.is_empty() && self.asked.is_empty() && self.streams.is_empty())
     }
 
     /// An error answer; none once the session is closed.
@@ -256,7 +278,7 @@ impl Oracle {
     fn close(&mut self, reason: CloseReason) {
         if self.close_reason().is_none() {
             self.phase = Phase::Closed(reason);
-            self.calls.iter_mut().for_each(|call| call.state = State::Over);
+            (0..self.calls.len()).for_each(|number| self.set(number, State::Over));
         }
     }
 }
