@@ -298,6 +298,10 @@ impl Output {
             OriginAction::Status(status) => {
                 self.end_head().await?;
                 self.head = format!("HTTP/1.1 {status}\r\n").into_bytes();
+                // These never have a body, and so end with their heads.
+                if status.starts_with("204") || status.starts_with("304") {
+                    self.framing = Framing::Length;
+                }
             }
             OriginAction::Header(name, value) => {
                 let (name, value) = (bytes(name), bytes(value));
