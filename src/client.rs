@@ -77,6 +77,7 @@ pub enum QueuePolicy {
     Fail,
     /// Reading of the connection stops until there is room, and with it every other call of the connection and the answers to
     /// pings: for connections with one stream, whose executor bears with silence as long as the consumer may be slow.
+    /// A stream whose frames come before its answer, and are too many, ends as with [`QueuePolicy::Fail`]: nobody can read it yet.
     Pause,
 }
 
