@@ -7,12 +7,12 @@ use std::sync::{LazyLock, OnceLock, RwLock};
 
 use exec_http::conformance::case::Transport;
 use exec_http::conformance::declaration::Declaration;
-use exec_http::conformance::driver::Settings;
 use exec_http::conformance::lab::Lab;
 use exec_http::conformance::launcher::{START, Target};
 use exec_http::conformance::plan::{Claims, Job, jobs};
 use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::card::card;
+use exec_http::conformance::stage::Settings;
 use exec_http::conformance::suites;
 use exec_http::conformance::verdict::Verdict;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};

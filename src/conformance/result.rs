@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::case::{Case, Transport};
-use super::driver::CaseRun;
 use super::judge::{Finding, Judgement};
+use super::stage::CaseRun;
 use super::transcript::transcript;
 use super::verdict::Verdict;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 
 use super::case::Transport;
-use super::driver::Settings;
 use super::expectation::{ExpectationError, Expectations};
 use super::lab::{Lab, PEER_HANDSHAKE};
 use super::launcher::{START, Target};
@@ -15,6 +14,7 @@ use super::plan::{Claims, Job};
 use super::probe::Unready;
 use super::report::Reports;
 use super::result::{CaseResult, Reason};
+use super::stage::Settings;
 use super::verdict::Verdict;
 use crate::sync::Arc;
 

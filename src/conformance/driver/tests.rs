@@ -1,5 +1,7 @@
 //! Cases against small peers in memory: a stdio peer is a function from lines to lines.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::net::TcpStream;
 
@@ -35,8 +37,8 @@ impl PeerHandle for Scripted {
         None
     }
 
-    async fn exited(&mut self) -> Option<i32> {
-        std::future::pending().await
+    fn exited(&self) -> impl Future<Output = Option<i32>> + Send + 'static {
+        std::future::pending()
     }
 }
 
@@ -144,8 +146,8 @@ impl PeerHandle for Hasty {
         None
     }
 
-    async fn exited(&mut self) -> Option<i32> {
-        std::future::pending().await
+    fn exited(&self) -> impl Future<Output = Option<i32>> + Send + 'static {
+        std::future::pending()
     }
 }
 
@@ -227,9 +229,11 @@ async fn the_end_of_a_connection_is_not_lost_in_a_write() {
             None
         }
 
-        async fn exited(&mut self) -> Option<i32> {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            Some(0)
+        fn exited(&self) -> impl Future<Output = Option<i32>> + Send + 'static {
+            async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Some(0)
+            }
         }
     }
     let case =
