@@ -98,7 +98,9 @@ impl<P: PeerHandle> Actor for Driver<'_, P> {
         }
     }
 
-    async fn wait(&mut self, _: &mut Stage<'_>, _: &Step) {}
+    async fn wait(&mut self, _: &mut Stage<'_>, _: &Step, _: Instant) {}
+
+    async fn observe(&mut self, _: &mut Stage<'_>, _: &What, _: Instant) {}
 }
 
 impl<P: PeerHandle> Driver<'_, P> {

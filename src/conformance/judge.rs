@@ -87,7 +87,7 @@ pub struct Finding {
 pub(super) struct Violation {
     /// How it is broken.
     kind: FailKind,
-    /// The clause that says it.
+    /// The clause that says it; empty for that of the step.
     clause: &'static str,
     /// What the clause asks for.
     expected: String,
@@ -292,8 +292,9 @@ impl<'a> Judge<'a> {
             self.verdict = Some(match fault {
                 Fault::Adapter(reason) => Judgement::Error(reason),
                 Fault::Peer(Violation { kind, clause, expected, got }) => {
-                    let finding = Finding { clause: clause.to_owned(), expected, ..self.finding(got) };
-                    Judgement::Fail(kind, finding)
+                    let of_step = self.finding(got);
+                    let clause = if clause.is_empty() { of_step.clause.clone() } else { clause.to_owned() };
+                    Judgement::Fail(kind, Finding { clause, expected, ..of_step })
                 }
             });
         }

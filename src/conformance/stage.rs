@@ -4,10 +4,12 @@ mod connection;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::case::template::{Names, Template, resolve_json};
@@ -71,7 +73,18 @@ pub(super) trait Actor: Send {
     fn act(&mut self, stage: &mut Stage<'_>, step: &Step, deadline: Instant) -> impl Future<Output = ()> + Send;
 
     /// Does what a step that waits needs before each event.
-    fn wait(&mut self, stage: &mut Stage<'_>, step: &Step) -> impl Future<Output = ()> + Send;
+    fn wait(&mut self, stage: &mut Stage<'_>, step: &Step, deadline: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Follows what has happened while the stage did or awaited something.
+    fn observe(&mut self, stage: &mut Stage<'_>, what: &What, deadline: Instant) -> impl Future<Output = ()> + Send;
+}
+
+/// A client that has come in.
+struct Arrival {
+    /// The connection that it was told to open.
+    connection: String,
+    /// What it is on, and the head of its request for a websocket.
+    accepted: io::Result<(Wire, String)>,
 }
 
 /// One case under way.
@@ -86,6 +99,8 @@ pub(super) struct Stage<'a> {
     state: State,
     /// What has happened.
     trace: Trace,
+    /// How much of it the actor has seen.
+    observed: usize,
     /// When the case began.
     start: Instant,
     /// The open connections by name.
@@ -96,6 +111,12 @@ pub(super) struct Stage<'a> {
     events: Events,
     /// The events that they tell.
     incoming: mpsc::Receiver<(Instant, What)>,
+    /// For clients that come in.
+    arrivals: mpsc::Sender<Arrival>,
+    /// The clients that have come in.
+    arriving: mpsc::Receiver<Arrival>,
+    /// Those who let clients in.
+    doors: JoinSet<()>,
     /// The process of the peer, until it has ended; `None` too where there is none.
     exit: Option<Exit<'a>>,
     /// The end of a connection is the end of the process, whose status has to come first.
@@ -111,17 +132,22 @@ impl<'a> Stage<'a> {
         exit_first: bool,
     ) -> Self {
         let (events, incoming) = mpsc::channel(WAITING_EVENTS);
+        let (arrivals, arriving) = mpsc::channel(1);
         Self {
             case,
             settings,
             judge: Judge::new(case),
             state: State::Ready,
             trace: Trace::default(),
+            observed: 0,
             start: Instant::now(),
             connections: BTreeMap::new(),
             burst: None,
             events,
             incoming,
+            arrivals,
+            arriving,
+            doors: JoinSet::new(),
             exit,
             exit_first,
         }
@@ -157,12 +183,17 @@ impl<'a> Stage<'a> {
                 self.flush_burst(deadline).await;
             }
             self.drain().await;
+            self.observe(actor, deadline).await;
             self.record(What::Step { step: index });
             if self.state != State::Over && !self.act(step, deadline).await {
                 actor.act(self, step, deadline).await;
             }
-            while self.state == State::Waiting {
-                actor.wait(self, step).await;
+            loop {
+                self.observe(actor, deadline).await;
+                if self.state != State::Waiting {
+                    break;
+                }
+                actor.wait(self, step, deadline).await;
                 match self.next_event(deadline).await {
                     Some((at, what)) => self.take(at, what).await,
                     None => {
@@ -177,6 +208,15 @@ impl<'a> Stage<'a> {
         }
         self.drain().await;
         self.record(What::Finished);
+    }
+
+    /// Shows the actor what has happened since it looked last.
+    async fn observe(&mut self, actor: &mut impl Actor, deadline: Instant) {
+        while let Some(event) = self.trace.events.get(self.observed) {
+            self.observed += 1;
+            let what = event.what.clone();
+            actor.observe(self, &what, deadline).await;
+        }
     }
 
     /// Does a step that is about an open connection; `false` if it is none.
@@ -230,6 +270,31 @@ impl<'a> Stage<'a> {
             _ => return false,
         }
         true
+    }
+
+    /// Lets a client in, whenever it comes.
+    pub(super) fn await_client(
+        &mut self,
+        connection: &str,
+        accepted: impl Future<Output = io::Result<(Wire, String)>> + Send + 'static,
+    ) {
+        let (connection, arrivals) = (connection.to_owned(), self.arrivals.clone());
+        self.doors.spawn(async move {
+            let arrival = Arrival { connection, accepted: accepted.await };
+            // The case may be over.
+            let _ = arrivals.send(arrival).await;
+        });
+    }
+
+    fn admit(&mut self, arrival: Arrival) -> What {
+        let Arrival { connection, accepted } = arrival;
+        match accepted {
+            Ok((wire, head)) => {
+                self.open(&connection, wire);
+                What::Connected { connection, head }
+            }
+            Err(error) => What::Garbage { connection, reason: error.to_string() },
+        }
     }
 
     /// Reads a connection from now on.
@@ -306,6 +371,7 @@ impl<'a> Stage<'a> {
         tokio::select! {
             biased;
             event = self.incoming.recv() => event,
+            Some(arrival) = self.arriving.recv() => Some((Instant::now(), self.admit(arrival))),
             code = exited(&mut self.exit) => Some((Instant::now(), What::Exited { code })),
             () = tokio::time::sleep_until(deadline.into()) => None,
         }

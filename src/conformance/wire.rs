@@ -38,6 +38,8 @@ pub struct Sender {
 enum Output {
     /// The peer's standard input.
     Stdio(Box<dyn AsyncWrite + Send + Unpin>),
+    /// The relay that joins the suite to the peer's pipes.
+    Relay(OwnedWriteHalf),
     /// A websocket, and which end of it the suite plays.
     Websocket(OwnedWriteHalf, End),
 }
@@ -87,6 +89,15 @@ impl Wire {
         Self {
             sender: Sender { output: Some(Output::Stdio(Box::new(stdin))) },
             receiver: Receiver { input: Input::Stdio(Box::new(stdout), LineFramer::new(FRAME_BYTES)) },
+        }
+    }
+
+    /// Messages as lines, both ways on one socket.
+    pub fn relayed(stream: TcpStream) -> Self {
+        let (input, output) = stream.into_split();
+        Self {
+            sender: Sender { output: Some(Output::Relay(output)) },
+            receiver: Receiver { input: Input::Stdio(Box::new(input), LineFramer::new(FRAME_BYTES)) },
         }
     }
 
@@ -163,7 +174,7 @@ impl Sender {
                 output.write_all(bytes).await?;
                 output.flush().await
             }
-            Some(Output::Websocket(output, _)) => output.write_all(bytes).await,
+            Some(Output::Websocket(output, _) | Output::Relay(output)) => output.write_all(bytes).await,
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
@@ -185,12 +196,12 @@ impl Sender {
 
     /// The connection is a pipe, which knows no closing but its end.
     pub const fn is_pipe(&self) -> bool {
-        matches!(self.output, Some(Output::Stdio(_)))
+        matches!(self.output, Some(Output::Stdio(_) | Output::Relay(_)))
     }
 
     /// Ends this direction: closes the pipe, or sends the end of the TCP stream.
     pub async fn end(&mut self) {
-        if let Some(Output::Websocket(output, _)) = &mut self.output {
+        if let Some(Output::Websocket(output, _) | Output::Relay(output)) = &mut self.output {
             // The peer may have gone already, which ends the direction just as well.
             let _ = output.shutdown().await;
         } else {
@@ -200,7 +211,7 @@ impl Sender {
 
     /// Breaks the connection: closes the pipe, or resets the TCP connection once the receiver is dropped too.
     pub fn abort(&mut self) {
-        if let Some(Output::Websocket(output, _)) = self.output.take() {
+        if let Some(Output::Websocket(output, _) | Output::Relay(output)) = self.output.take() {
             // Without the option the socket is closed in good order, which ends the connection as well.
             let _ = output.as_ref().set_zero_linger();
             // A half that is dropped would send the end of the stream first.

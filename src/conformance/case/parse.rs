@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::steps::{StepReader, handshake};
 use super::words::{Words, without_comment};
-use super::{Action, CAPABILITIES, Case, Expect, MAIN, OriginCheck, Revision, Step, Transport, origin};
+use super::{Action, CAPABILITIES, Case, Expect, Half, MAIN, OriginCheck, Revision, Step, Transport, origin};
+use crate::conformance::client::claims::{FEATURES, LIMITS};
+use crate::conformance::client::notation::{self, ClientStepReader, missing_need, opening};
 
 /// Rounds of one `each` or paths of one origin range.
 const RANGE_ROUNDS: u64 = 10_000;
@@ -128,6 +130,10 @@ fn empty_case(file: &str, line: &Line) -> Result<Case, String> {
         Some((area, slug)) if good(area) && good(slug) => {}
         _ => return Err(format!("{id:?} is not AREA/SLUG of small letters, digits and hyphens")),
     }
+    let steps = match Half::of(id) {
+        Half::Executor => handshake(MAIN, line.number),
+        Half::Client => opening(MAIN, line.number),
+    };
     Ok(Case {
         id: id.to_owned(),
         description: String::new(),
@@ -142,17 +148,48 @@ fn empty_case(file: &str, line: &Line) -> Result<Case, String> {
         step_deadline: None,
         case_deadline: None,
         origins: [Vec::new(), Vec::new()],
-        steps: handshake(MAIN, line.number),
-        handshake_steps: handshake(MAIN, line.number).len(),
+        handshake_steps: steps.len(),
+        steps,
         file: file.to_owned(),
         line: line.number,
         text: String::new(),
     })
 }
 
+/// Reads the steps of one case.
+enum Reader {
+    /// Of a case for executors.
+    Executor(StepReader),
+    /// Of a case for clients.
+    Client(ClientStepReader),
+}
+
+impl Reader {
+    fn of(half: Half) -> Self {
+        match half {
+            Half::Executor => Self::Executor(StepReader::default()),
+            Half::Client => Self::Client(ClientStepReader::default()),
+        }
+    }
+
+    fn read(&mut self, line: usize, text: &str, names: &[String]) -> Result<Vec<Step>, String> {
+        match self {
+            Self::Executor(steps) => check_names(text, names).and_then(|()| steps.read(line, text)),
+            Self::Client(steps) => steps.read(line, text),
+        }
+    }
+
+    fn finish(&self) -> Result<(), String> {
+        match self {
+            Self::Executor(steps) => steps.finish(),
+            Self::Client(_) => Ok(()),
+        }
+    }
+}
+
 /// Reads everything below the `case` line; an error names its line.
 fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
-    let mut steps = StepReader::default();
+    let mut steps = Reader::of(case.half());
     let mut names: Vec<String> = NAMES.map(str::to_owned).to_vec();
     for line in lines.iter().filter(|line| line.comment.is_none()) {
         names.extend(line.text.split("$set(").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned));
@@ -173,6 +210,9 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
         let fail = |message: String| (line.number, message);
         let mut words = Words::new(&line.text);
         match words.peek() {
+            "origin" | "origin2" if case.half() == Half::Client => {
+                return Err(fail("a case for clients has no origins".to_owned()));
+            }
             "origin" | "origin2" => {
                 let which = usize::from(words.word("origin").map_err(fail)? == "origin2");
                 let path = words.word("a path").map_err(fail)?.to_owned();
@@ -198,7 +238,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
                 for round in from..=to {
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
                         let text = replace_round(&line.text, round);
-                        let read = check_names(&text, &names).and_then(|()| steps.read(line.number, &text));
+                        let read = steps.read(line.number, &text, &names);
                         let steps = read.map_err(|message| (line.number, message))?;
                         take_lines(steps.len()).map_err(fail)?;
                         case.steps.extend(steps);
@@ -209,7 +249,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
             _ if line.indented => return Err(fail("an indented line without a block above it".to_owned())),
             _ => {
                 if !read_head(case, words).map_err(fail)? {
-                    let read = check_names(&line.text, &names).and_then(|()| steps.read(line.number, &line.text));
+                    let read = steps.read(line.number, &line.text, &names);
                     let steps = read.map_err(fail)?;
                     take_lines(steps.len()).map_err(fail)?;
                     case.steps.extend(steps);
@@ -254,9 +294,9 @@ fn read_head(case: &mut Case, mut words: Words<'_>) -> Result<bool, String> {
             if !words.take("none") {
                 return Err("handshake can only be none".to_owned());
             }
-            // The connection is still opened, by the first of the steps.
-            case.steps.truncate(1);
-            case.handshake_steps = 1;
+            // The connection of a case for executors is still opened, by the first of the steps.
+            case.handshake_steps = usize::from(case.half() == Half::Executor);
+            case.steps.truncate(case.handshake_steps);
         }
         "deadline" => {
             words.take("deadline");
@@ -288,8 +328,19 @@ fn check(case: &Case) -> Result<(), String> {
     if case.clauses.is_empty() {
         return Err("the clauses are missing".to_owned());
     }
-    if let Some(unknown) = case.needs.iter().chain(&case.without).find(|need| !CAPABILITIES.contains(&need.as_str())) {
+    let known = |need: &str| match case.half() {
+        Half::Executor => CAPABILITIES.contains(&need),
+        Half::Client => FEATURES.contains(&need) || LIMITS.iter().any(|(limit, _)| *limit == need),
+    };
+    if let Some(unknown) = case.needs.iter().chain(&case.without).find(|need| !known(need)) {
         return Err(format!("{unknown:?} is no capability"));
+    }
+    let missing = |step: &Step| match &step.action {
+        Action::Client(action) => Some((step.line, missing_need(action, &case.needs)?)),
+        _ => None,
+    };
+    if let Some((line, need)) = case.steps.iter().find_map(missing) {
+        return Err(format!("line {line} asks for `needs {need}`"));
     }
     let own_process =
         |step: &&Step| matches!(step.action, Action::Signal(_) | Action::Memory(_) | Action::Expect(Expect::Exit(_)));
@@ -314,6 +365,7 @@ fn observes(step: &Step) -> bool {
             !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0) | OriginCheck::Idle)
         }
         Action::Probe { .. } => true,
+        Action::Client(action) => notation::observes(action),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::messages::{Command, Failure, Line, Order as Told, Reply, Seen};
-use super::script::{ClientAction, Order, Sight};
+use super::script::{ClientAction, Sight};
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
@@ -69,7 +69,7 @@ impl Scene for Client {
                 let status = code.map_or("by a signal".to_owned(), |code| format!("with status {code}"));
                 let got = format!("the adapter's process ended {status}");
                 let expected = "a process that lives as long as the suite talks to it";
-                return Err(Violation::new(FailKind::Crash, "ROUTE-16", expected, &got).into());
+                return Err(Violation::new(FailKind::Crash, "", expected, &got).into());
             }
             What::Told { command } => self.note_told(command),
             What::Heard { line } => return self.note_heard(line),
