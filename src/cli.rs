@@ -1,5 +1,6 @@
 //! Arguments, exit codes, one file a subcommand.
 
+mod adapter;
 mod conform;
 mod request;
 mod serve;
@@ -9,6 +10,7 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use exec_http::conformance::client::relay;
 use exec_http::conformance::verdict::RunOutcome;
 use tracing_subscriber::EnvFilter;
 
@@ -33,11 +35,17 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Be the adapter of the built-in client, on standard input and output.
+    Adapter(adapter::Adapter),
 }
 
 /// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`. Wrong arguments end with status 2, a panic
 /// with 70.
 pub(crate) fn main() -> ExitCode {
+    // The suite gives this program to clients under test, as the executor that they start.
+    if let Some(code) = relay::run_if_asked() {
+        return code;
+    }
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
@@ -46,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(Conform::Server(server))) => server.run().into(),
+        Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         None => Server::default().run().into(),
     };
     // The panic hook has printed the message.

@@ -20,3 +20,5 @@ pub mod notation;
 pub mod relay;
 pub mod schema;
 pub mod script;
+pub mod serve;
+pub mod under_test;
