@@ -7,14 +7,18 @@
 //! | [`script`], [`notation`] | what happens in a case, and how it is written |
 //! | [`adapter`] | a running adapter |
 //! | [`door`], [`relay`] | where clients connect to |
+//! | [`check`], [`lab`] | the first look at an adapter; where cases meet it |
 //! | [`driver`] | does what a case says |
 //! | `judge` | what the events show about a client |
+//! | [`under_test`], [`serve`] | the adapter of a library in Rust |
 
 pub mod adapter;
+pub mod check;
 pub mod claims;
 pub mod door;
 pub mod driver;
 pub(super) mod judge;
+pub mod lab;
 pub mod messages;
 pub mod notation;
 pub mod relay;

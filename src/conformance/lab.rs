@@ -81,9 +81,7 @@ impl Lab {
         if first.verdict == second.verdict {
             return second;
         }
-        let came = format!("two runs differ: {} and {}", first.verdict, second.verdict);
-        let odd = if first.reason.is_some() { first } else { second };
-        CaseResult { verdict: Verdict::Error, reason: Some(Reason { came, ..odd.reason.unwrap_or_default() }), ..odd }
+        first.differs_from(second)
     }
 
     async fn run_once(&self, case: &Case) -> CaseResult {

@@ -86,6 +86,13 @@ impl CaseResult {
         Self { case: case.id.clone(), transport, verdict, reason, duration: run.duration, transcript, stderr }
     }
 
+    /// Two runs of a case came to different verdicts: nothing can be said.
+    pub fn differs_from(self, other: Self) -> Self {
+        let came = format!("two runs differ: {} and {}", self.verdict, other.verdict);
+        let odd = if self.reason.is_some() { self } else { other };
+        Self { verdict: Verdict::Error, reason: Some(Reason { came, ..odd.reason.unwrap_or_default() }), ..odd }
+    }
+
     /// The part of the id before the slash.
     pub fn area(&self) -> &str {
         self.case.split_once('/').map_or(self.case.as_str(), |(area, _)| area)

@@ -1,0 +1,115 @@
+//! The first look at an adapter: does it speak its protocol, and does it tell the truth. Without this no case can be judged.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::adapter::{Adapter, Talk};
+use super::driver::{Surroundings, run_case};
+use super::messages::{CONTROL, Hello, Order, Reply};
+use crate::conformance::case::Case;
+use crate::conformance::case::parse::parse_cases;
+use crate::conformance::judge::{Finding, Judgement};
+
+/// How long an adapter may take for a reply that needs nothing from the network.
+pub(super) const REPLY: Duration = Duration::from_secs(5);
+
+/// Round trips that are measured.
+const ROUND_TRIPS: usize = 20;
+
+/// Where the protocol is described.
+const DOCUMENT: &str = "docs/adapter.md";
+
+static CASES: LazyLock<Vec<Case>> =
+    LazyLock::new(|| parse_cases("check.case", include_str!("check.case")).expect("a test reads them"));
+
+/// What the first look showed.
+#[derive(Clone, Debug)]
+pub struct Introduced {
+    /// What the adapter declares.
+    pub hello: Hello,
+    /// The slowest of some round trips.
+    pub round_trip: Duration,
+}
+
+/// Asks an adapter who it is, twice, and something that nobody knows.
+///
+/// # Errors
+///
+/// What the author of the adapter has to do first.
+pub async fn introduce(adapter: &Adapter, limit: Duration) -> Result<Introduced, String> {
+    let mut talk = Talk::with(adapter);
+    let hello = || Order::Hello { control: vec![CONTROL], suite: env!("CARGO_PKG_VERSION").to_owned() };
+    let first = expect_hello(talk.ask(hello(), limit).await)?;
+    if first.control != CONTROL {
+        let theirs = first.control;
+        return Err(format!("the adapter speaks version {theirs} of the adapter protocol; this suite speaks {CONTROL}"));
+    }
+    let second = expect_hello(talk.ask(hello(), REPLY).await)?;
+    if first != second {
+        return Err("two `hello`s of the adapter declare different things; they have to be equal".to_owned());
+    }
+    match talk.ask_unknown(REPLY).await {
+        Ok(Reply::Unsupported { .. }) => {}
+        Ok(other) => {
+            let next = format!("reply `unsupported`, with a reason, to every command that {DOCUMENT} does not have");
+            return Err(format!("the adapter answers an unknown command with {other:?}; next: {next}"));
+        }
+        Err(fault) => {
+            return Err(format!("an unknown command: {fault}; next: reply `unsupported` to it, and go on ({DOCUMENT})"));
+        }
+    }
+    let mut round_trip = Duration::ZERO;
+    for _ in 0..ROUND_TRIPS {
+        let start = tokio::time::Instant::now();
+        match talk.ask(Order::Sync, REPLY).await {
+            Ok(Reply::Ok) => round_trip = round_trip.max(start.elapsed()),
+            Ok(other) => return Err(format!("the adapter answers `sync` with {other:?}; next: reply `ok`")),
+            Err(fault) => return Err(format!("sync: {fault}; next: reply `ok` to it ({DOCUMENT})")),
+        }
+    }
+    Ok(Introduced { hello: first, round_trip })
+}
+
+fn expect_hello(answer: Result<Reply, String>) -> Result<Hello, String> {
+    let next = format!("next: let it read a line, and reply to `hello` with its declaration ({DOCUMENT})");
+    match answer {
+        Ok(Reply::Hello(hello)) => Ok(hello),
+        Ok(other) => Err(format!("the adapter answers `hello` with {other:?}; {next}")),
+        Err(fault) => Err(format!("hello: {fault}; {next}")),
+    }
+}
+
+/// Plays a few calls whose outcome is beyond doubt.
+///
+/// # Errors
+///
+/// What the author of the adapter has to do first.
+pub async fn check(adapter: &Adapter, around: Surroundings<'_>) -> Result<(), String> {
+    for case in CASES.iter() {
+        let run = run_case(case, adapter, around).await;
+        let found = |finding: &Finding| format!("at `{}` came: {}", finding.expected, finding.got);
+        let came = match &run.judgement {
+            Judgement::Pass | Judgement::Warn(_) => continue,
+            Judgement::Fail(_, finding) | Judgement::Timeout(finding) | Judgement::NoHandshake(finding) => {
+                found(finding)
+            }
+            Judgement::Error(reason) => reason.clone(),
+        };
+        let on = around.transport;
+        return Err(format!(
+            "the adapter is not ready: {} (over {on}). {came}; next: look at what it does there, step by step:\n{}",
+            case.description, case.text
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checks_read() {
+        assert_eq!(CASES.len(), 5);
+    }
+}
