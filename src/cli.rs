@@ -14,11 +14,11 @@ use exec_http::conformance::client::relay;
 use exec_http::conformance::verdict::RunOutcome;
 use tracing_subscriber::EnvFilter;
 
-use conform::{Conform, Server};
+use conform::Conform;
 
 /// HTTP requests that run on a remote executor: a client, an executor, and a conformance suite.
 ///
-/// Without a command the conformance suite tests the executor that is built in.
+/// Without a command the conformance suite tests the client and the executor that are built in.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -53,9 +53,9 @@ pub(crate) fn main() -> ExitCode {
     let run = || match command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
-        Some(Command::Conform(Conform::Server(server))) => server.run().into(),
+        Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
-        None => Server::default().run().into(),
+        None => Conform::run(None).into(),
     };
     // The panic hook has printed the message.
     panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or(RunOutcome::SuiteBug.into())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock, RwLock};
 
-use exec_http::conformance::case::Transport;
+use exec_http::conformance::case::{Half, Transport};
 use exec_http::conformance::declaration::Declaration;
 use exec_http::conformance::lab::Lab;
 use exec_http::conformance::launcher::{START, Target};
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trial =
         |job: Job| Trial::ignorable_test(format!("server::{}::{}", job.transport, job.case.id), move || run(job));
-    let trials = jobs(suites::all(), &TRANSPORTS).into_iter().map(trial).collect();
+    let trials = jobs(suites::of(Half::Executor), &TRANSPORTS).into_iter().map(trial).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut clean = true;
     for (lab, _) in PEERS.iter().filter_map(|peer| peer.lab.get()?.as_ref().ok()) {

@@ -139,10 +139,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut board = self.adapter.switchboard.lock();
-        board.cases.remove(&self.case);
-        let case = self.case;
-        board.waiting.retain(|_, waiting| *waiting != case);
+        // Its commands may still be replied to.
+        self.adapter.switchboard.lock().cases.remove(&self.case);
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStrea
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::conformance::case::Half;
 use crate::conformance::case::parse::parse_cases;
 use crate::conformance::judge::{FailKind, Judgement, judge};
 
@@ -87,7 +88,7 @@ async fn a_peer_that_does_nothing_passes_nothing() {
     let echo = |line: &str| vec![line.to_owned()];
     assert!(matches!(run("barrier", silent).await, Judgement::NoHandshake(_)));
     assert!(matches!(run("barrier", echo).await, Judgement::NoHandshake(_)));
-    for file in super::super::suites::all().iter().filter(|case| case.only != Some(Transport::Websocket)) {
+    for file in super::super::suites::of(Half::Executor).iter().filter(|case| case.only != Some(Transport::Websocket)) {
         let settings =
             Settings { handshake: Duration::from_millis(20), step: Duration::from_millis(20), ..Default::default() };
         let run = run_case(file, &mut Scripted { answer: |_| Vec::new() }, &settings).await;
