@@ -294,6 +294,7 @@ class Client:
             self._end(CLOSED_HERE)
             self._reading.cancel()
             writing.cancel()
+            await asyncio.wait({self._reading, writing})
             await self._transport.close(self._violated)
 
     async def _write(self) -> str:

@@ -145,13 +145,19 @@ class StdioTransport:
     async def close(self, violation: bool) -> None:
         # The end of its input tells the executor to end; one that does not is killed.
         self._process.stdin.close()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
+        ending = asyncio.create_task(self._discard())
+        await asyncio.wait({ending}, timeout=CLOSE_SECONDS)
+        if not ending.done():
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            await asyncio.wait({ending}, timeout=CLOSE_SECONDS)
+        ending.cancel()
+
+    async def _discard(self) -> None:
+        """Waits for the end of the process; a full pipe would keep it from ending."""
+        while await self._process.stdout.read(READ_BYTES):
+            pass
+        await self._process.wait()
 
 
 class LineFramer:
@@ -159,8 +165,7 @@ class LineFramer:
 
     def __init__(self, line_bytes: int = MESSAGE_BYTES) -> None:
         self._line_bytes = line_bytes
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that end in these bytes. What follows the last of them is held, up to the bound."""
@@ -168,16 +173,15 @@ class LineFramer:
         *ends, rest = data.split(b"\n")
         for end in ends:
             self._hold(end)
-            line = b"".join(self._pending).removesuffix(b"\r")
-            self._pending, self._pending_bytes = [], 0
+            line = bytes(self._pending).removesuffix(b"\r")
+            self._pending.clear()
             if line.strip():
                 lines.append(line)
         self._hold(rest)
         return lines
 
     def _hold(self, piece: bytes) -> None:
-        self._pending.append(piece)
-        self._pending_bytes += len(piece)
+        self._pending += piece
         # The CR of a line end does not count.
-        if self._pending_bytes - piece.endswith(b"\r") > self._line_bytes:
+        if len(self._pending) - self._pending.endswith(b"\r") > self._line_bytes:
             raise TransportError(f"the executor sent a line of more than {self._line_bytes} bytes")
