@@ -1,4 +1,4 @@
-"""An asyncio client of the executor HTTP protocol: `Client.request` for whole responses, `Client.stream` for bodies in pieces.
+"""An asyncio client of the executor HTTP protocol: `Client.request` for whole responses, `Client.stream` for pieces.
 
 | file | concept |
 |---|---|
@@ -81,7 +81,7 @@ class Request:
     redirect: str | None = None
     """`follow`, `stop`, or what the executor does by itself."""
     request_id: str | None = None
-    """A name of the application for its call. It never reaches the wire, where every call has an id that is used once."""
+    """The application's name for its call. The wire never sees it: every call there has an id that is used once."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ class Client:
                 self._posted_bytes -= len(frame)
 
     async def _read(self) -> str:
-        """Reads until the connection is of no more use, and says why. Waits for the executor only, never for a consumer."""
+        """Reads until the connection is of no more use, and says why. Never waits for a consumer."""
         while True:
             try:
                 frame = await self._transport.receive()

@@ -26,7 +26,7 @@ FRAME_CHARGE_BYTES = 256
 class _Stream:
     """One stream, ahead of its consumer by the frames that wait."""
 
-    __slots__ = ("expected", "frames", "held", "ended", "error", "waiter")
+    __slots__ = ("ended", "error", "expected", "frames", "held", "waiter")
 
     def __init__(self) -> None:
         self.expected = 1
@@ -163,11 +163,12 @@ class Streams:
         return None
 
     def _make_room(self, charge: int, held: int) -> bool:
-        """Ends streams that hold more than `held`, the largest first, until the charge fits; none if that is not enough."""
+        """Ends streams that hold more than `held`, the largest first, until the charge fits; none in vain."""
         missing = self._held + charge - QUEUE_BYTES
         if missing <= 0:
             return True
-        payers = sorted((stream for stream in self._streams.values() if stream.held > held), key=lambda s: -s.held)
+        payers = [stream for stream in self._streams.values() if stream.held > held]
+        payers.sort(key=lambda stream: stream.held, reverse=True)
         if sum(stream.held for stream in payers) < missing:
             return False
         for stream in payers:
@@ -222,7 +223,7 @@ class Body:
         return None
 
     def drop(self) -> None:
-        """Lets go of the body: nothing of it is held when this returns. On any thread, with or without an event loop."""
+        """Lets go of the body: nothing of it is held when this returns. On any thread, with or without a loop."""
         self._streams.release(self._request_id)
 
     def _check_length(self, chunk: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""The client against an executor that sends anything, without a transport. Tests name the clauses of SPEC.md that they are about."""
+"""The client against an executor that sends anything. Tests name the clauses of SPEC.md that they are about."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from streams import Body
 
 GET = Request("GET", "http://origin.invalid/")
 
+
 class Executor:
     """A transport whose other end is the test."""
 
     def __init__(self) -> None:
-        self.arriving: asyncio.Queue[bytes | None | TransportError] = asyncio.Queue()
+        self.arriving: asyncio.Queue[bytes | TransportError | None] = asyncio.Queue()
         self.sent: asyncio.Queue[dict] = asyncio.Queue()
         self.writable = asyncio.Event()
         self.writable.set()
@@ -90,7 +91,9 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
         executor = Executor()
         connecting = asyncio.create_task(Client.connect(executor))
         initialize = await executor.sent.get()
-        self.assertEqual((initialize["method"], initialize["params"]), ("initialize", {"clientName": "exec-http-python"}))
+        self.assertEqual(
+            (initialize["method"], initialize["params"]), ("initialize", {"clientName": "exec-http-python"})
+        )
         executor.says({"id": initialize["id"], "result": answer})
         client = await connecting
         self.addAsyncCleanup(client.close)
@@ -134,15 +137,19 @@ class ClientTest(unittest.IsolatedAsyncioTestCase):
 
 class Connection(ClientTest):
     async def test_frames_that_are_no_message_end_all_work_envelope_22(self) -> None:
-        deep = b"[" * 100_000
-        for frame in [
+        frames = [
             b"", b" ", b"nonsense", b"[]", b'[{"method":"m"}]', b"7", b"null", b"{}", b'{"id":1}', b'{"result":1}',
-            b'{"id":null,"method":"m"}', b'{"id":true,"result":{}}', b'{"id":2.0,"result":{}}', b'{"id":1,"error":null}',
-            b'{"id":1e0,"method":"m"}', b'{"id":9223372036854775808,"method":"m"}', b'{"method":1}', b'{"id":2,"error":"x"}',
+            b'{"id":null,"method":"m"}', b'{"id":true,"result":{}}',
+            b'{"id":2.0,"result":{}}', b'{"id":1,"error":null}',
+            b'{"id":1e0,"method":"m"}', b'{"id":9223372036854775808,"method":"m"}',
+            b'{"method":1}', b'{"id":2,"error":"x"}',
             b'{"id":2,"error":{"code":"x","message":""}}', b'{"id":2,"error":{"code":1}}', b'{"method":"m"} {}',
-            b'\xef\xbb\xbf{"method":"m"}', b'{"method":"\xff"}', b'{"method":"m","x":"\\ud800"}', b'{"method":"m","x":NaN}',
-            b'{"method":"m","x":' + deep + b"}", b'{"method":"m","x":[' + b"0," * 600_000 + b"0]}", '{"method":"m"}'.encode("utf-16"),
-        ]:  # fmt: skip
+            b'\xef\xbb\xbf{"method":"m"}', b'{"method":"\xff"}',
+            b'{"method":"m","x":"\\ud800"}', b'{"method":"m","x":NaN}',
+            b'{"method":"m","x":' + b"[" * 100_000, b'{"method":"m","x":[' + b"0," * 600_000 + b"0]}",
+            '{"method":"m"}'.encode("utf-16"),
+        ]  # fmt: skip
+        for frame in frames:
             with self.subTest(frame=frame[:60]):
                 await self.renew()
                 body, request_id = await self.stream()
@@ -298,7 +305,9 @@ class Calls(ClientTest):
         other, other_id = await self.stream()
         good = result(0)["result"]
         wrong = [None, [], "x", {}]
-        wrong += [{**good, "headers": headers} for headers in (None, {}, [["a", "b"]], [{"name": "a"}], [{"value": "b"}])]
+        wrong += [
+            {**good, "headers": headers} for headers in (None, {}, [["a", "b"]], [{"name": "a"}], [{"value": "b"}])
+        ]
         wrong += [{key: value for key, value in good.items() if key != missing} for missing in good]
         wrong += [{**good, "status": status} for status in (None, True, "200", 200.0, 0, 99, 1000, -200, 2**70)]
         bodies = (None, 1, "YQ", "YQ=", "YR==", "YQ==\n", "-_==", "Y Q=", "é", "=", "YWJj====")

@@ -17,7 +17,7 @@ from errors import (
     SequenceError,
     WrongLength,
 )
-from test_client import GET, ClientTest, delta, result
+from test_client import ClientTest, delta, result
 
 MIB = 1024 * 1024
 
@@ -43,11 +43,19 @@ class Frames(ClientTest):
 
     async def test_bytes_of_the_response_are_not_of_the_stream_response_16(self) -> None:
         task, message = await self.call()
-        self.executor.says(result(message["id"], body="aGk="), delta(message["params"]["requestId"], 1, b"x", done=True))
+        self.executor.says(
+            result(message["id"], body="aGk="), delta(message["params"]["requestId"], 1, b"x", done=True)
+        )
         await self.assert_ends((await task).body, [b"x"], None)
 
     async def test_errors_end_a_stream_behind_their_bytes_stream_16_17(self) -> None:
-        for members in ({}, {"done": False}, {"done": True}, {"done": True, "errorKind": "unheard-of"}, {"errorKind": 1}):
+        for members in (
+            {},
+            {"done": False},
+            {"done": True},
+            {"done": True, "errorKind": "unheard-of"},
+            {"errorKind": 1},
+        ):
             for text in ("broke", ""):
                 body, request_id = await self.stream()
                 last = delta(request_id, 2, b"b", error=text, **members)
@@ -64,7 +72,15 @@ class Frames(ClientTest):
             await self.assert_ends(body, [b"a"], None)
 
     async def test_wrong_numbers_end_a_stream_when_they_arrive_stream_20_21(self) -> None:
-        wrong = [([0], 0), ([2], 0), ([1, 3, 2], 1), ([1, 1], 1), ([1, 2, 2, 3], 2), ([1, 2, 1], 2), ([1, 2**64 - 1], 1)]
+        wrong = [
+            ([0], 0),
+            ([2], 0),
+            ([1, 3, 2], 1),
+            ([1, 1], 1),
+            ([1, 2, 2, 3], 2),
+            ([1, 2, 1], 2),
+            ([1, 2**64 - 1], 1),
+        ]
         for numbers, good in wrong:
             for members in ({}, {"done": True}, {"error": "x"}):
                 with self.subTest(numbers=numbers, members=members):

@@ -1,4 +1,4 @@
-"""The transports against peers that write their bytes by hand. Tests name the clauses of SPEC.md that they are about."""
+"""The transports against peers that write bytes by hand. Tests name the clauses of SPEC.md that they are about."""
 
 from __future__ import annotations
 
@@ -194,6 +194,7 @@ class WebSocket(unittest.IsolatedAsyncioTestCase):
             await reader.readuntil(b"\r\n\r\n")
             location = f"ws://127.0.0.1:{port_of(other)}/".encode()
             writer.write(b"HTTP/1.1 302 x\r\nlocation: " + location + b"\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
 
         server = await asyncio.start_server(redirect, "127.0.0.1", 0)
         for closed in (other, server):
@@ -232,7 +233,8 @@ message = read()
 call_id, request_id = message["id"], message["params"]["requestId"]
 answer = {"id": call_id, "result": {"status": 200, "headers": [], "bodyBase64": ""}}
 def delta(seq, **members):
-    return {"method": "http/request/bodyDelta", "params": {"requestId": request_id, "seq": seq, "deltaBase64": "eA==", **members}}
+    params = {"requestId": request_id, "seq": seq, "deltaBase64": "eA==", **members}
+    return {"method": "http/request/bodyDelta", "params": params}
 """
 
 
@@ -267,7 +269,8 @@ class Stdio(unittest.IsolatedAsyncioTestCase):
         await self.run_child(
             """
 write(b"\\n \\t\\r\\n", json.dumps(answer).encode(), b"\\r\\n", json.dumps(delta(1)).encode()[:9])
-write(json.dumps(delta(1)).encode()[9:], b"\\n", b"\\r", b"\\n", b"".join(json.dumps(delta(n)).encode() + b"\\n" for n in (2, 3)))
+write(json.dumps(delta(1)).encode()[9:], b"\\n", b"\\r", b"\\n")
+write(b"".join(json.dumps(delta(n)).encode() + b"\\n" for n in (2, 3)))
 assert os.environ["GIVEN"] and os.environ["PATH"]
 write(delta(4), delta(5, done=True), b"not a message")
 sys.stdin.read()
@@ -282,7 +285,12 @@ sys.stdin.read()
             with self.assertRaises(Disconnected):
                 await client.request(GET)
 
-        for end in ("", "os.close(1); sys.stdin.read()", "os.kill(os.getpid(), 9)", "write(json.dumps(delta(2)).encode())"):
+        for end in (
+            "",
+            "os.close(1); sys.stdin.read()",
+            "os.kill(os.getpid(), 9)",
+            "write(json.dumps(delta(2)).encode())",
+        ):
             with self.subTest(end=end):
                 await self.run_child(f"write(answer, delta(1))\n{end}\n", see)
 
