@@ -357,12 +357,10 @@ class Client:
             call.answer.set_result(value)
 
     def _deliver(self, params: Any) -> None:
-        """Judges whose a delta is, then whether anybody waits for it, and then its form."""
+        """Hands a delta, or what is wrong with it, to the stream that it names."""
         request_id = protocol.delta_request_id(params)
         if request_id is None:
             raise MalformedError("a delta that names no stream")
-        if not self._streams.is_open(request_id):
-            return
         try:
             delta = protocol.decode_delta(params)
         except ClientError as error:

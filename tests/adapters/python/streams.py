@@ -90,14 +90,8 @@ class Streams:
                 self._held -= stream.held
                 stream.wake()
 
-    def is_open(self, request_id: str) -> bool:
-        """Whether a frame of this stream would be looked at."""
-        with self._lock:
-            stream = self._streams.get(request_id)
-            return stream is not None and not stream.ended
-
     def deliver(self, request_id: str, delta: Delta) -> None:
-        """Takes a frame: its data waits, its `seq` and its end are judged at once."""
+        """Takes a frame: its data waits, its `seq` and its end are judged at once. Ignored unless the stream is open."""
         with self._lock:
             stream = self._streams.get(request_id)
             if stream is None or stream.ended:
@@ -116,7 +110,7 @@ class Streams:
                 stream.wake()
 
     def fail(self, request_id: str, error: ClientError) -> None:
-        """Ends one stream behind its waiting frames, unless it has ended."""
+        """Ends one stream behind its waiting frames. Ignored unless the stream is open."""
         with self._lock:
             stream = self._streams.get(request_id)
             if stream is not None and not stream.ended:

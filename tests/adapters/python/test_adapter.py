@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from test_client import delta, result
+from test_client import delta, limit_time, result
 from test_transport import CHILD, Peer, port_of
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ EVENTS = {
 
 class Adapter(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
-        asyncio.get_running_loop().set_debug(False)
+        limit_time(self)
         self.text = PROTOCOL.read_text()
         self.ids = self.events = 0
         self.told: list[dict] = []
@@ -152,7 +152,7 @@ class Adapter(unittest.IsolatedAsyncioTestCase):
         while (await self.ask("census", conn="c"))["queuedBytes"] != 256 + 65_536 + 65_537 + 256:
             pass
         self.assertEqual(self.told, [])
-        await self.ask("read", op="o", max=3)
+        await self.ask("read", op="o", max=3, abandon=True)
         chunks = [await self.event() for _ in sizes]
         told = [(chunk["bytes"], "dataBase64" in chunk) for chunk in chunks]
         self.assertEqual(told, [(1, True), (65_536, True), (65_537, False)])

@@ -232,7 +232,7 @@ class Queues(ClientTest):
         failed, failed_id = await self.stream()
         await self.fill(16, full_id)
         self.executor.says(delta(clean_id, 1, done=True), delta(failed_id, 1, error="broke"))
-        self.executor.says(delta(full_id, 17, error="last"))
+        self.executor.says(delta(full_id, 17, b"no room", error="last"))
         await self.executor.handled()
         await self.assert_ends(clean, [], None)
         await self.assert_ends(failed, [], RemoteError)
@@ -261,7 +261,7 @@ class Queues(ClientTest):
             self.assert_holds()
 
     async def test_tiny_frames_are_charged_limit_14(self) -> None:
-        body, request_id = await self.stream()
+        _, request_id = await self.stream()
         self.executor.says(delta(request_id, 1, b"x"), delta(request_id, 2), delta(request_id, 3, b"y" * 300))
         await self.executor.handled()
         self.assert_holds(routes=1, queued_bytes=556)
@@ -296,6 +296,8 @@ class Consumers(ClientTest):
         self.assertEqual((seen + chunks, error), ([b"\1", b"\2", b"\3", b"\4", b"end"], None))
 
     async def test_a_drop_releases_everything_on_any_thread_route_5_route_6(self) -> None:
+        # Then the loop refuses what only its own thread may do.
+        asyncio.get_running_loop().set_debug(True)
         for foreign in (False, True):
             for waiting in (0, 3):
                 body, request_id = await self.stream()

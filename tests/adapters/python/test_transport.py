@@ -17,7 +17,7 @@ import transport
 from client import Client, Header, Request
 from errors import ClientError, Disconnected, OutcomeUnknown, TransportError
 from streams import Body
-from test_client import delta, result
+from test_client import delta, limit_time, result
 from transport import LineFramer
 
 GET = Request("GET", "http://origin.invalid/")
@@ -75,7 +75,7 @@ class Peer:
 
 class WebSocket(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
-        asyncio.get_running_loop().set_debug(False)
+        limit_time(self)
         patch = mock.patch.object(transport, "CLOSE_SECONDS", 0.2)
         patch.start()
         self.addCleanup(patch.stop)
@@ -151,9 +151,8 @@ class WebSocket(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(await body.receive(), b"before")
                 peer.says(delta(request_id, 2, b"last"))
                 end(peer)
-                async with asyncio.timeout(10):
-                    with self.assertRaises(OutcomeUnknown):
-                        await pending
+                with self.assertRaises(OutcomeUnknown):
+                    await pending
                 if name != "reset":
                     self.assertEqual(await body.receive(), b"last")
                     with self.assertRaises(Disconnected):
@@ -176,12 +175,19 @@ class WebSocket(unittest.IsolatedAsyncioTestCase):
             await body.receive()
 
     async def test_a_peer_that_does_not_read_holds_nothing_up(self) -> None:
+        for ends in (False, True):
+            with self.subTest(ends=ends):
+                await self.stall(ends)
+
+    async def stall(self, ends: bool) -> None:
         client, peer = await self.connect()
         body, request_id = await self.stream(client, peer)
         stuck = asyncio.create_task(client.request(Request("PUT", "http://h/", body=b"x" * 20_000_000)))
         peer.says(delta(request_id, 1, b"x"))
         self.assertEqual(await body.receive(), b"x")
-        async with asyncio.timeout(10):
+        if ends:
+            peer.writer.write_eof()
+        else:
             await client.close()
         with self.assertRaises(OutcomeUnknown):
             await stuck
@@ -240,17 +246,16 @@ def delta(seq, **members):
 
 class Stdio(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
-        asyncio.get_running_loop().set_debug(False)
+        limit_time(self)
 
-    async def run_child(self, program: str, see: Callable[[Client], Awaitable[None]]) -> None:
+    async def run_child(self, program: str, see: Callable[[Client], Awaitable[None]], status: int = 0) -> None:
         client = await Client.connect_stdio([sys.executable, "-c", CHILD + program], {"GIVEN": "to the child"})
         process = client._transport._process
         try:
-            async with asyncio.timeout(20):
-                await see(client)
+            await see(client)
         finally:
             await client.close()
-        self.assertIsNotNone(process.returncode)
+        self.assertEqual(process.returncode, status)
 
     async def drained(self, client: Client) -> tuple[int, ClientError | None]:
         """How many bytes the body of one call has, and its error."""
@@ -285,14 +290,14 @@ sys.stdin.read()
             with self.assertRaises(Disconnected):
                 await client.request(GET)
 
-        for end in (
-            "",
-            "os.close(1); sys.stdin.read()",
-            "os.kill(os.getpid(), 9)",
-            "write(json.dumps(delta(2)).encode())",
-        ):
+        for end, status in {
+            "": 0,
+            "os.close(1); sys.stdin.read(); os._exit(3)": 3,
+            "os.kill(os.getpid(), 9)": -9,
+            "write(json.dumps(delta(2)).encode())": 0,
+        }.items():
             with self.subTest(end=end):
-                await self.run_child(f"write(answer, delta(1))\n{end}\n", see)
+                await self.run_child(f"write(answer, delta(1))\n{end}\n", see, status)
 
     async def test_what_came_before_the_input_was_closed_is_read(self) -> None:
         async def see(client: Client) -> None:
@@ -325,13 +330,20 @@ write(answer, delta(1), b" " * (64 * 1024 * 1024 - 1000) + json.dumps(delta(2)).
 while True: write(b" " * 1_000_000)
 """,
             see,
+            -9,
         )
 
     async def test_an_executor_that_does_not_end_is_killed(self) -> None:
         async def see(client: Client) -> None:
             self.assertEqual(await self.drained(client), (1, None))
 
-        await self.run_child("write(answer, delta(1, done=True))\nimport signal\nwhile True: signal.pause()", see)
+        await self.run_child("write(answer, delta(1, done=True))\nimport signal\nwhile True: signal.pause()", see, -9)
+
+    async def test_an_executor_that_still_has_much_to_say_is_not_killed(self) -> None:
+        async def see(client: Client) -> None:
+            self.assertEqual(await self.drained(client), (1, None))
+
+        await self.run_child("write(answer, delta(1, done=True))\nsys.stdin.read()\nwrite(b' ' * 5_000_000)", see)
 
 
 class Framer(unittest.TestCase):
