@@ -122,7 +122,7 @@ class _Call:
         self.sent = False
 
     def encode(self) -> bytes | None:
-        """The frame to send now; `None` when the call was given up, or cannot be sent."""
+        """The frame to send now; `None` when the call was given up before, or cannot be sent."""
         if self.answer.done():
             return None
         try:
@@ -226,8 +226,8 @@ class Client:
         """Makes a call. The stream of its body exists before it is sent, and is gone when the call fails."""
         if self._reason is not None:
             raise _disconnected(self._reason, sent=False)
-        if max(len(self._calls), len(self._streams)) >= CALLS:
-            raise LimitError(f"{CALLS} calls are in flight or in bodies that are held")
+        if max(len(self._calls), len(self._streams), self._outbox.qsize()) >= CALLS:
+            raise LimitError(f"{CALLS} calls are in flight, or in bodies that are held")
         number = next(self._numbers)
         request_id = f"http-{number}"
         params = self._params(request, request_id, stream)
@@ -271,8 +271,6 @@ class Client:
             return await call.answer
         finally:
             del self._calls[number]
-            # A call that was given up before it was sent is skipped by the writer.
-            call.answer.cancel()
 
     def _post(self, message: dict[str, Any]) -> None:
         """Sends a message that has no answer. Reading must not wait for writing, so that what waits has a bound."""
@@ -322,7 +320,7 @@ class Client:
                 return "connection closed by the executor"
             try:
                 self._handle(protocol.decode_message(frame))
-            except _Unusable as error:
+            except (_Unusable, LimitError) as error:
                 return str(error)
             except MalformedError as error:
                 self._violated = True

@@ -91,7 +91,7 @@ class Streams:
                 stream.wake()
 
     def deliver(self, request_id: str, delta: Delta) -> None:
-        """Takes a frame: its data waits, its `seq` and its end are judged at once. Ignored unless the stream is open."""
+        """Takes a frame: its data waits, its `seq` and its end are judged at once. Ignored unless it is open."""
         with self._lock:
             stream = self._streams.get(request_id)
             if stream is None or stream.ended:

@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from test_client import delta, limit_time, result
+from executor import delta, limit_time, result
 from test_transport import CHILD, Peer, port_of
 
 HERE = Path(__file__).parent

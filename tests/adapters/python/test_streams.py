@@ -17,7 +17,7 @@ from errors import (
     SequenceError,
     WrongLength,
 )
-from test_client import ClientTest, delta, result
+from executor import ClientTest, delta, result
 
 MIB = 1024 * 1024
 

@@ -16,11 +16,10 @@ from unittest import mock
 import transport
 from client import Client, Header, Request
 from errors import ClientError, Disconnected, OutcomeUnknown, TransportError
+from executor import GET, delta, limit_time, result
 from streams import Body
-from test_client import delta, limit_time, result
 from transport import LineFramer
 
-GET = Request("GET", "http://origin.invalid/")
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
