@@ -1,12 +1,12 @@
 /** The adapter: a line in, a library call, a line out. */
 
 import { createHash } from "node:crypto";
-import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 
 import type { Body } from "./client/body.js";
 import { Client } from "./client/client.js";
 import { ClientError } from "./client/errors.js";
-import type { RequestHeader, ResponseHeader } from "./client/http.js";
+import type { HttpRequest, ResponseHead, ResponseHeader } from "./client/http.js";
 import { DELTA_BYTES, QUEUE_BYTES, QUEUE_FRAMES } from "./client/limits.js";
 import { LineReader } from "./client/lines.js";
 
@@ -14,8 +14,6 @@ const CONTROL_VERSION = 1;
 const LINE_BYTES = 8 * 1024 * 1024;
 /** The most bytes that an event shows, and the most characters of an error text. */
 const SHOWN_BYTES = 65_536;
-/** How long the end of the process waits for its connections. */
-const BYE_MILLISECONDS = 1_000;
 
 const DECLARATION = {
   control: CONTROL_VERSION,
@@ -23,32 +21,17 @@ const DECLARATION = {
   library: "exec-http-typescript 1.0.0",
   language: "typescript",
   transports: ["ws", "stdio"],
-  features: [
-    "error-kinds",
-    "census",
-    "abandon",
-    "cancel",
-    "caller-ids",
-    "header-env-vars",
-    "redirect-policy",
-    "close-events",
-    "buffered",
-  ],
+  features: "error-kinds census abandon cancel caller-ids header-env-vars redirect-policy close-events buffered".split(" "),
   limits: { queueFrames: QUEUE_FRAMES, queueBytes: QUEUE_BYTES, frameBytes: DELTA_BYTES },
 };
 
-interface RequestCommand {
+/** The library's request and the suite's have most members in common. */
+interface RequestCommand extends Omit<HttpRequest, "body"> {
   conn: string;
   op: string;
   stream: boolean;
-  method: string;
-  url: string;
-  headers: RequestHeader[];
   bodyBase64?: string;
   bodyFill?: { patternBase64: string; bytes: number };
-  timeoutMs?: number;
-  redirect?: "follow" | "stop";
-  requestId?: string;
 }
 
 type OpenCommand = { conn: string } & (
@@ -61,13 +44,10 @@ type Command = { id: number } & (
   | ({ command: "open" } & OpenCommand)
   | ({ command: "request" } & RequestCommand)
   | { command: "read"; op: string; max?: number; abandon?: boolean }
-  | { command: "drain"; op: string }
   | { command: "drop"; op: string; foreign?: boolean }
-  | { command: "cancel"; op: string }
-  | { command: "sync" }
-  | { command: "census"; conn: string }
-  | { command: "close"; conn: string }
-  | { command: "bye" }
+  | { command: "drain" | "cancel"; op: string }
+  | { command: "census" | "close"; conn: string }
+  | { command: "sync" | "bye" }
 );
 
 /** A call and its stream. */
@@ -116,17 +96,12 @@ async function execute(command: Command): Promise<void> {
       return open(id, command);
     case "request": {
       const client = find(clients, command.conn);
-      const body = bodyOf(command);
-      const op: Op = {
-        name: command.op,
-        isStream: command.stream,
-        call: new AbortController(),
-        isDropped: false,
-        work: Promise.resolve(),
-      };
-      ops.set(op.name, op);
+      const request = requestOf(command);
+      const { op: name, stream: isStream } = command;
+      const op: Op = { name, isStream, call: new AbortController(), isDropped: false, work: Promise.resolve() };
+      ops.set(name, op);
       reply(id, "ok");
-      op.work = call(client, op, command, body);
+      op.work = call(client, op, request);
       return;
     }
     case "read":
@@ -161,7 +136,7 @@ async function execute(command: Command): Promise<void> {
     }
     case "bye":
       reply(id, "ok");
-      return end();
+      return exit();
     default:
       return reply(id, "unsupported", { reason: "unknown command" });
   }
@@ -180,27 +155,16 @@ async function open(id: number, command: OpenCommand): Promise<void> {
   void client.ended.then(() => emit("closed", { conn: command.conn }));
 }
 
-async function call(client: Client, op: Op, command: RequestCommand, body: Buffer | undefined): Promise<void> {
-  const { method, url, headers, timeoutMs, redirect, requestId } = command;
-  const request = {
-    method,
-    url,
-    headers,
-    ...(body && { body }),
-    ...(timeoutMs !== undefined && { timeoutMs }),
-    ...(redirect && { redirect }),
-    ...(requestId !== undefined && { requestId }),
-  };
+async function call(client: Client, op: Op, request: HttpRequest): Promise<void> {
   const options = { signal: op.call.signal };
   try {
     if (op.isStream) {
-      const response = await client.stream(request, options);
-      op.body = response.body;
-      emitFor(op, "response", { status: response.status, headers: response.headers.map(shownHeader) });
+      const { body, ...head } = await client.stream(request, options);
+      op.body = body;
+      emitFor(op, "response", shownHead(head));
     } else {
-      const response = await client.request(request, options);
-      const head = { status: response.status, headers: response.headers.map(shownHeader) };
-      emitFor(op, "response", { ...head, ...shownBytes(response.body) });
+      const { body, ...head } = await client.request(request, options);
+      emitFor(op, "response", { ...shownHead(head), ...shownBytes(body) });
     }
   } catch (error) {
     emitFor(op, "call-failed", failure(error));
@@ -239,9 +203,10 @@ async function readAbandoned(body: Body): Promise<Buffer | undefined> {
   }
 }
 
-function bodyOf({ bodyBase64, bodyFill }: RequestCommand): Buffer | undefined {
-  if (bodyFill) return Buffer.alloc(bodyFill.bytes, Buffer.from(bodyFill.patternBase64, "base64"));
-  return bodyBase64 === undefined ? undefined : Buffer.from(bodyBase64, "base64");
+function requestOf({ bodyBase64, bodyFill, ...request }: RequestCommand): HttpRequest {
+  const fill = bodyFill && Buffer.alloc(bodyFill.bytes, Buffer.from(bodyFill.patternBase64, "base64"));
+  const body = fill ?? (bodyBase64 === undefined ? undefined : Buffer.from(bodyBase64, "base64"));
+  return body === undefined ? request : { ...request, body };
 }
 
 function shownBytes(bytes: Buffer): object {
@@ -249,8 +214,10 @@ function shownBytes(bytes: Buffer): object {
   return { bytes: bytes.length, sha256, ...(bytes.length <= SHOWN_BYTES && { dataBase64: bytes.toString("base64") }) };
 }
 
-function shownHeader({ name, value, bytes }: ResponseHeader): object {
-  return { name, value, ...(bytes && { valueBase64: bytes.toString("base64") }) };
+function shownHead({ status, headers }: ResponseHead): object {
+  const shown = ({ name, value, bytes }: ResponseHeader) =>
+    bytes === undefined ? { name, value } : { name, value, valueBase64: bytes.toString("base64") };
+  return { status, headers: headers.map(shown) };
 }
 
 /** What the library says; `other` where this protocol has no word for it. */
@@ -266,8 +233,8 @@ function find<T>(map: Map<string, T>, name: string): T {
   return found;
 }
 
-async function end(): Promise<void> {
-  await Promise.race([Promise.all([...clients.values()].map((client) => client.close())), delay(BYE_MILLISECONDS)]);
+/** The connections and the executors that were started end with the process. */
+function exit(): void {
   process.stdout.write("", () => process.exit(0));
 }
 
@@ -291,4 +258,4 @@ for await (const bytes of process.stdin as AsyncIterable<Buffer>) {
     });
   }
 }
-await end();
+exit();

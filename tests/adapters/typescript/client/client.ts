@@ -10,9 +10,8 @@ import {
   type ResponseHead,
 } from "./http.js";
 import { Body } from "./body.js";
-import { member, type Json } from "./json.js";
+import { member } from "./json.js";
 import { HANDSHAKE_MILLISECONDS, REQUEST_ID_BYTES } from "./limits.js";
-import type { Route } from "./routes.js";
 import { Session } from "./session.js";
 import { spawnExecutor } from "./stdio.js";
 import type { Transport } from "./transport.js";
@@ -84,9 +83,9 @@ export class Client {
 
   /** Waits for the whole response. Any HTTP status is one. Throws `ClientError`. */
   async request(request: HttpRequest, { signal }: CallOptions = {}): Promise<BufferedResponse> {
-    const id = this.#session.takeId();
-    const result = await this.#exchange(request, id, requestIdOf(request, id), false, signal);
-    const { head, body } = decodeResult(result);
+    const id = this.#session.admit();
+    const params = this.#encode(request, requestIdOf(request, id), false);
+    const { head, body } = decodeResult(await this.#session.call({ id, method: REQUEST_METHOD, params, signal }));
     const check = new LengthCheck(request.method, head);
     const wrong = check.handleChunk(body.length) ?? check.handleEnd();
     if (wrong !== undefined) throw wrong;
@@ -95,15 +94,14 @@ export class Client {
 
   /** Waits for the response head; the body follows in pieces. Any HTTP status is a response. Throws `ClientError`. */
   async stream(request: HttpRequest, { signal }: CallOptions = {}): Promise<StreamedResponse> {
-    const id = this.#session.takeId();
+    const id = this.#session.admit();
     const requestId = requestIdOf(request, id);
-    this.#session.requireOpen();
+    const params = this.#encode(request, requestId, true);
     const { routes } = this.#session;
-    const route: Route = routes.open(requestId);
+    const route = routes.open(requestId);
     try {
-      const result = await this.#exchange(request, id, requestId, true, signal);
       // Bytes in the result itself are none of the body's.
-      const { head } = decodeResult(result);
+      const { head } = decodeResult(await this.#session.call({ id, method: REQUEST_METHOD, params, route, signal }));
       return { ...head, body: new Body(routes, route, new LengthCheck(request.method, head)) };
     } catch (error) {
       routes.release(route);
@@ -116,11 +114,11 @@ export class Client {
     return this.#session.close();
   }
 
-  #exchange(request: HttpRequest, id: bigint, requestId: string, isStream: boolean, signal?: AbortSignal): Promise<Json> {
+  #encode(request: HttpRequest, requestId: string, isStream: boolean): object {
     if (!this.#hasHeaderEnvVars && request.headers?.some((header) => header.valueEnvVar !== undefined)) {
       throw new ClientError("request", "executor has not announced that it resolves variables");
     }
-    return this.#session.call(id, REQUEST_METHOD, encodeParams(request, requestId, isStream), signal);
+    return encodeParams(request, requestId, isStream);
   }
 
   async #handshake(): Promise<void> {
@@ -128,7 +126,7 @@ export class Client {
     let result;
     try {
       const params = { clientName: "exec-http-typescript" };
-      result = await this.#session.call(this.#session.takeId(), "initialize", params, deadline);
+      result = await this.#session.call({ id: this.#session.admit(), method: "initialize", params, signal: deadline });
     } catch (error) {
       if (!deadline.aborted) throw error;
       throw new ClientError("timeout", `no handshake within ${HANDSHAKE_MILLISECONDS} milliseconds`);

@@ -115,12 +115,15 @@ export class LengthCheck {
   }
 }
 
+/** Digits of the largest length, 2^64 - 1. */
+const LENGTH_DIGITS = /^[0-9]{1,20}$/;
+
 /** Nothing is promised without one plain Content-Length, beside a Transfer-Encoding, and where a response has no body. */
 function promisedLength(method: string, { status, headers }: ResponseHead): number | undefined {
   if (method === "HEAD" || method === "CONNECT" || status < 200 || status === 204 || status === 304) return undefined;
   const named = (name: string) => headers.filter((header) => header.name.toLowerCase() === name);
   const [length, second] = named("content-length");
   if (length === undefined || second !== undefined || named("transfer-encoding").length > 0) return undefined;
-  const promised = /^[0-9]+$/.test(length.value) ? Number(length.value) : NaN;
-  return promised < 2 ** 64 ? promised : undefined;
+  if (!LENGTH_DIGITS.test(length.value) || BigInt(length.value) >= 2n ** 64n) return undefined;
+  return Number(length.value);
 }

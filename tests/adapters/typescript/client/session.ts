@@ -15,13 +15,23 @@ import {
   type Message,
   type RpcError,
 } from "./message.js";
-import { Routes } from "./routes.js";
+import { Routes, type Route } from "./routes.js";
 import type { Transport } from "./transport.js";
 
 const METHOD_NOT_FOUND = -32601;
 
 /** The id of an error that answers a frame which the executor could not read. */
 const MALFORMED_FRAME_ID = -1n;
+
+/** A request to send. */
+export interface Request {
+  id: bigint;
+  method: string;
+  params: object;
+  /** Where the frames of its stream go. */
+  route?: Route | undefined;
+  signal?: AbortSignal | undefined;
+}
 
 /** A request that waits for its answer. */
 interface Call {
@@ -52,14 +62,8 @@ export class Session {
     return this.#calls.size;
   }
 
-  /** A number that no other call of this connection has: the call's id, and part of its `requestId`. */
-  takeId(): bigint {
-    this.#lastId += 1n;
-    return this.#lastId;
-  }
-
-  /** Throws unless another call may be started. */
-  requireOpen(): void {
+  /** Admits another call, and gives it a number that no other of this connection has: its id, and part of its `requestId`. */
+  admit(): bigint {
     if (this.#endReason !== undefined) {
       throw new ClientError("disconnected", `${this.#endReason}; the request was not sent`);
     }
@@ -69,21 +73,24 @@ export class Session {
     if (this.#requestBytes > OUTBOX_BYTES) {
       throw new ClientError("limit", `${OUTBOX_BYTES} bytes of requests wait for this connection`);
     }
+    this.#lastId += 1n;
+    return this.#lastId;
   }
 
-  /** Sends a request and waits for its result. An abort forgets the call; the executor is not told. */
-  call(id: bigint, method: string, params: object, signal?: AbortSignal): Promise<Json> {
+  /** Sends the request of a call that was just admitted, and waits for its result. An abort forgets the call; the executor is
+   * not told. A call that fails releases its route at that moment. */
+  call({ id, method, params, route, signal }: Request): Promise<Json> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw cancelled();
-      this.requireOpen();
       const frame = encodeRequest(id, method, params);
       const bytes = Buffer.byteLength(frame);
       if (bytes > MESSAGE_BYTES) throw new ClientError("request", `request needs a message of ${bytes} bytes`);
       const settle = (answer: Json | ClientError) => {
         this.#calls.delete(id);
         signal?.removeEventListener("abort", abort);
-        if (answer instanceof ClientError) reject(answer);
-        else resolve(answer);
+        if (!(answer instanceof ClientError)) return resolve(answer);
+        if (route !== undefined) this.routes.release(route);
+        reject(answer);
       };
       const abort = () => settle(cancelled());
       signal?.addEventListener("abort", abort);
