@@ -195,6 +195,16 @@ test("an error answer reaches the caller with code, message and kind, and releas
   }
 });
 
+test("a null beside the other member of an answer counts as missing", async () => {
+  const { client, peer } = await connected();
+  const failed = buffered(client, peer);
+  peer.says({ id: failed.sent.id, result: null, error: { code: -32603, message: "no" } });
+  await fails(failed.call, "rpc");
+  const answered = buffered(client, peer);
+  peer.says({ id: answered.sent.id, result: HEAD, error: null });
+  assert.equal((await answered.call).status, 200);
+});
+
 test("an answer that speaks of a disconnect is no disconnect", async () => {
   const { client, peer } = await connected();
   const { call, sent } = calling(client, peer);

@@ -14,7 +14,7 @@ function fill(peer: Peer, to: Sent, frames: number, members: object = {}): void 
   for (let seq = 1; seq <= frames; seq += 1) peer.delta(to, seq, members);
 }
 
-/** Both streams of a connection go on: nothing that befell another one has reached this. */
+/** Asserts that a stream is as good as ever: nothing that befell another one has reached it. */
 async function works(client: Client, peer: Peer): Promise<void> {
   const { body, sent } = await streaming(client, peer);
   peer.delta(sent, 1, { done: true });
@@ -275,7 +275,25 @@ test("a terminal frame needs no room, and keeps its outcome when the budget is u
 test("tiny frames in many streams are charged", async () => {
   const { client, peer } = await connected();
   for (let count = 0; count < 300; count += 1) fill(peer, (await streaming(client, peer)).sent, QUEUE_FRAMES, { deltaBase64: "AA==" });
-  assert(client.usage().queuedBytes <= QUEUE_BYTES);
+  const { queuedBytes } = client.usage();
+  assert(queuedBytes > QUEUE_BYTES / 2 && queuedBytes <= QUEUE_BYTES, String(queuedBytes));
+});
+
+test("an error whose bytes find no room keeps its own reason", async () => {
+  const { client, peer } = await connected();
+  const { body, sent } = await streaming(client, peer);
+  fill(peer, sent, QUEUE_BYTES / DELTA_BYTES, { deltaBase64: MEGABYTE });
+  peer.delta(sent, QUEUE_BYTES / DELTA_BYTES + 1, { error: "origin broke" });
+  assert.equal((await drained(body))[1], "remote");
+});
+
+test("a drop behind the end changes nothing", async () => {
+  const { client, peer } = await connected();
+  const { body, sent } = await streaming(client, peer);
+  peer.delta(sent, 1, { done: true });
+  assert.deepEqual(await drained(body), ["<1>", "end"]);
+  body.drop();
+  assert.deepEqual(await drained(body), ["", "end"]);
 });
 
 test("a disconnect ends streams behind what waits, with an empty, partly filled and full queue", async () => {
