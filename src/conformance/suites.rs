@@ -6,8 +6,18 @@ use super::case::{Case, Half};
 use super::case::parse::{ParseError, parse_cases};
 
 /// The files, one area each.
-pub const FILES: [(&str, &str); 13] = [
+pub const FILES: [(&str, &str); 23] = [
+    ("client-close.case", include_str!("suites/client-close.case")),
+    ("client-envelope.case", include_str!("suites/client-envelope.case")),
+    ("client-error.case", include_str!("suites/client-error.case")),
+    ("client-handshake.case", include_str!("suites/client-handshake.case")),
+    ("client-id.case", include_str!("suites/client-id.case")),
+    ("client-limit.case", include_str!("suites/client-limit.case")),
+    ("client-params.case", include_str!("suites/client-params.case")),
+    ("client-response.case", include_str!("suites/client-response.case")),
+    ("client-route.case", include_str!("suites/client-route.case")),
     ("client-stream.case", include_str!("suites/client-stream.case")),
+    ("client-transport.case", include_str!("suites/client-transport.case")),
     ("close.case", include_str!("suites/close.case")),
     ("envelope.case", include_str!("suites/envelope.case")),
     ("error.case", include_str!("suites/error.case")),

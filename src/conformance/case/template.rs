@@ -88,7 +88,7 @@ enum Piece {
     /// What the name stands for.
     Name(String),
     /// A part so many times.
-    Repeat(usize, Template),
+    Repeat(Count, Template),
     /// So many bytes of the pattern.
     Fill(u64),
     /// So many, as a name says.
@@ -150,7 +150,7 @@ impl Template {
     }
 
     /// This template so many times.
-    pub fn repeated(self, times: usize) -> Self {
+    pub fn repeated(self, times: Count) -> Self {
         Self { pieces: vec![Piece::Repeat(times, self)] }
     }
 
@@ -173,7 +173,11 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Name(name) => names.push(name.as_str()),
-                Piece::Repeat(_, inner) | Piece::Base64(inner) => names.extend(inner.names()),
+                Piece::Repeat(count, inner) => {
+                    names.extend(count.name.as_deref());
+                    names.extend(inner.names());
+                }
+                Piece::Base64(inner) => names.extend(inner.names()),
                 Piece::FillNamed(count) => names.extend(count.name.as_deref()),
                 Piece::Bytes(_) | Piece::Fill(_) => {}
             }
@@ -191,7 +195,7 @@ impl Template {
         let length = |piece: &Piece| match piece {
             Piece::Bytes(literal) => literal.len() as u64,
             Piece::Name(name) => names.get(name).map_or(0, |value| value.len() as u64),
-            Piece::Repeat(times, inner) => inner.length(names).saturating_mul(*times as u64),
+            Piece::Repeat(times, inner) => inner.length(names).saturating_mul(times.resolve(names).unwrap_or(0)),
             Piece::Fill(length) => *length,
             Piece::FillNamed(count) => count.resolve(names).unwrap_or(0),
             Piece::Base64(inner) => inner.length(names).div_ceil(3).saturating_mul(4),
@@ -215,7 +219,10 @@ impl Template {
                 Piece::Name(name) => {
                     bytes.extend_from_slice(names.get(name).ok_or_else(|| format!("${name} has no value"))?.as_bytes());
                 }
-                Piece::Repeat(times, inner) => bytes.extend_from_slice(&inner.resolve(names)?.repeat(*times)),
+                Piece::Repeat(times, inner) => {
+                    let times = usize::try_from(times.resolve(names)?).map_err(|_| "too many repetitions")?;
+                    bytes.extend_from_slice(&inner.resolve(names)?.repeat(times));
+                }
                 Piece::Fill(length) => bytes.extend(fill(0, *length)),
                 Piece::FillNamed(count) => bytes.extend(fill(0, count.resolve(names)?)),
                 Piece::Base64(inner) => bytes.extend_from_slice(STANDARD.encode(inner.resolve(names)?).as_bytes()),
@@ -244,8 +251,8 @@ impl Piece {
             "base64-fill" => Ok(Self::Base64(Template::filled(number(&text)?))),
             _ => {
                 let (times, text) = text.split_once(',').ok_or("$repeat( needs a number, a comma and a text")?;
-                let times = usize::try_from(number(times)?).map_err(|_| "$repeat( is too long")?;
-                Ok(Self::Repeat(times, Template::parse(text.as_bytes())?))
+                let times = i64::try_from(number(times)?).map_err(|_| "$repeat( is too long")?;
+                Ok(Self::Repeat(Count { name: None, number: times }, Template::parse(text.as_bytes())?))
             }
         }
     }

@@ -132,7 +132,7 @@ impl<'a> Words<'a> {
         if self.rest.starts_with(['"', '\'']) {
             self.quoted()
         } else if self.take("repeat") {
-            let times = self.parse("a number of repetitions")?;
+            let times = Count::parse(self.word("a number of repetitions")?)?;
             Ok(self.quoted()?.repeated(times))
         } else if self.take("fill") {
             if self.peek().starts_with('$') {

@@ -195,7 +195,7 @@ impl Driver<'_> {
             | ClientAction::OpenFails(_)
             | ClientAction::Saw(..)
             | ClientAction::SawClosed
-            | ClientAction::Asked(..)
+            | ClientAction::Asked { .. }
             | ClientAction::Got { .. }
             | ClientAction::Answered(..)
             | ClientAction::Connected(_) => {}

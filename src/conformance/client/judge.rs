@@ -12,8 +12,8 @@ use super::script::{ClientAction, Sight};
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_header, match_json, match_kind, match_lacks, match_outcome};
-use crate::conformance::trace::{Event, What};
+use crate::conformance::matcher::{Answered, match_body, match_header, match_json, match_kind, match_lacks, match_outcome};
+use crate::conformance::trace::{Body, Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use call::{Call, Outcome};
@@ -54,7 +54,7 @@ impl Scene for Client {
             What::Sent { connection, text } => self.note_sent(connection, text, step, &setting.names),
             What::Received { connection, text, .. } => {
                 self.connection(connection).handle_received(text)?;
-                self.join(connection, &mut setting.names);
+                self.join(connection, &mut setting.names)?;
             }
             What::Pong { connection, text } => self.connection(connection).pongs.push(text.clone()),
             What::CloseFrame { connection, .. } => self.connection(connection).close_frame = true,
@@ -122,13 +122,13 @@ impl Client {
     }
 
     /// Joins the newest request with the call of the application that asked for it.
-    fn join(&mut self, connection: &str, names: &mut Names) {
+    fn join(&mut self, connection: &str, names: &mut Names) -> Result<(), Violation> {
         let Some(asked) = self.connections.get_mut(connection).and_then(|connection| connection.requests.last_mut())
         else {
-            return;
+            return Ok(());
         };
         if asked.taken || asked.method != REQUEST_METHOD {
-            return;
+            return Ok(());
         }
         let url = asked.params["url"].as_str().unwrap_or_default();
         let waits = |call: &Call| call.connection == connection && call.request_id.is_none() && call.url == url;
@@ -138,7 +138,12 @@ impl Client {
             names.insert(name.clone(), request_id.to_owned());
             names.insert(id_name(name), asked.id.to_value().to_string());
             asked.taken = true;
+            if asked.params["streamResponse"].as_bool().unwrap_or(false) != call.stream {
+                let expected = "streamResponse as the application's call needs it, whatever else it asked for";
+                return Err(Violation::new(FailKind::Assertion, "PARAMS-28", expected, &asked.text));
+            }
         }
+        Ok(())
     }
 
     fn note_told(&mut self, command: &Command) {
@@ -227,7 +232,7 @@ impl Client {
             ClientAction::SawClosed if self.told_closed.contains(&step.connection) => Progress::MET,
             ClientAction::SawClosed => Progress::Pending,
             ClientAction::Saw(call, sight) => self.saw(call, sight, &setting.names),
-            ClientAction::Asked(call, params) => self.asked(call, params, &mut setting.names),
+            ClientAction::Asked { call, params, body } => self.asked(call, params, body.as_ref(), &mut setting.names),
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
                 let connection = self.connection(&step.connection);
@@ -289,7 +294,7 @@ impl Client {
         Progress::MET
     }
 
-    fn asked(&mut self, call: &str, params: &Value, names: &mut Names) -> Progress {
+    fn asked(&mut self, call: &str, params: &Value, body: Option<&Template>, names: &mut Names) -> Progress {
         let Some(found) = self.calls.get(call) else { return Progress::failed("no such call") };
         let Some(request_id) = &found.request_id else {
             return match found.outcome() {
@@ -303,7 +308,10 @@ impl Client {
         };
         match requests.iter().find(of_call) {
             None => Progress::Pending,
-            Some(asked) => match match_json(params, Some(&asked.params), names) {
+            Some(asked) => match match_json(params, Some(&asked.params), names).and_then(|()| {
+                let sent = asked.params["bodyBase64"].as_str().and_then(Body::from_text);
+                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))
+            }) {
                 Ok(()) => Progress::MET,
                 Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
             },
@@ -362,26 +370,36 @@ impl Client {
         match sight {
             Sight::Response(statuses, conditions) => call.saw_response(statuses, conditions, names),
             Sight::Bytes(expected) => call.saw_bytes(expected, names),
-            Sight::End => match call.outcome() {
-                _ if !call.untaken().is_empty() => Progress::failed(format!("more bytes: {}", call.describe())),
-                Some(Outcome::End) => Progress::MET,
-                Some(Outcome::Failed(failure)) => Progress::failed(format!("an error: {}", describe(failure))),
-                None => Progress::Pending,
-            },
-            Sight::Fails { after_any, conditions } => match call.outcome() {
-                _ if !after_any && !call.untaken().is_empty() => {
-                    Progress::failed(format!("more bytes: {}", call.describe()))
-                }
-                Some(Outcome::Failed(failure)) => check_failure(failure, conditions, names),
-                Some(Outcome::End) => Progress::failed("a clean end"),
-                None => match &call.response {
-                    Some((response, false)) => Progress::failed(format!("a response with status {}", response.status)),
-                    _ => Progress::Pending,
-                },
-            },
+            Sight::End => {
+                let progress = match call.untaken_outcome() {
+                    _ if !call.untaken().is_empty() => Progress::failed(format!("more bytes: {}", call.describe())),
+                    Some(Outcome::End) => Progress::MET,
+                    Some(Outcome::Failed(failure)) => Progress::failed(format!("an error: {}", describe(failure))),
+                    None => return Progress::Pending,
+                };
+                call.take_outcome();
+                progress
+            }
+            Sight::Fails { after_any, conditions } => {
+                let progress = match call.untaken_outcome() {
+                    _ if !after_any && !call.untaken().is_empty() => {
+                        Progress::failed(format!("more bytes: {}", call.describe()))
+                    }
+                    Some(Outcome::Failed(failure)) => check_failure(failure, conditions, names),
+                    Some(Outcome::End) => Progress::failed("a clean end"),
+                    None => match &call.response {
+                        Some((response, false)) => {
+                            Progress::failed(format!("a response with status {}", response.status))
+                        }
+                        _ => return Progress::Pending,
+                    },
+                };
+                call.take_outcome();
+                progress
+            }
             Sight::Silent => {
                 let seen = call.response.as_ref().is_some_and(|(_, taken)| !taken);
-                if seen || !call.untaken().is_empty() || call.outcome().is_some() {
+                if seen || !call.untaken().is_empty() || call.untaken_outcome().is_some() {
                     Progress::failed(call.describe())
                 } else {
                     Progress::DONE

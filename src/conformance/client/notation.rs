@@ -222,7 +222,7 @@ impl ClientStepReader {
         };
         for action in [
             ClientAction::Call { call: call.clone(), request },
-            ClientAction::Asked(call.clone(), json!({})),
+            ClientAction::Asked { call: call.clone(), params: json!({}), body: None },
             ClientAction::Answer { call: call.clone(), answer, form: Form::Frame },
             ClientAction::Deltas(terminal),
             ClientAction::Saw(call.clone(), Sight::Response(vec![204], Vec::new())),
@@ -279,7 +279,9 @@ impl ClientStepReader {
             }
             _ => {
                 let call = self.call(words)?;
-                Action::Client(ClientAction::Asked(call, params(words)?))
+                let params = params(words)?;
+                let body = if words.take("body") { Some(words.bytes()?) } else { None };
+                Action::Client(ClientAction::Asked { call, params, body })
             }
         })
     }
@@ -409,7 +411,7 @@ pub fn observes(action: &ClientAction) -> bool {
     match action {
         ClientAction::Saw(_, Sight::Silent) => false,
         ClientAction::Saw(..)
-        | ClientAction::Asked(..)
+        | ClientAction::Asked { .. }
         | ClientAction::Got { .. }
         | ClientAction::Answered(..)
         | ClientAction::Opened

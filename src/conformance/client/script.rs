@@ -37,8 +37,15 @@ pub enum ClientAction {
     Saw(String, Sight),
     /// The application was told that the connection ended.
     SawClosed,
-    /// The request of a call has come, and its params match.
-    Asked(String, Value),
+    /// The request of a call has come.
+    Asked {
+        /// The call.
+        call: String,
+        /// Its params match.
+        params: Value,
+        /// Its body is these bytes.
+        body: Option<Template>,
+    },
     /// Another message has come.
     Got {
         /// Its method.

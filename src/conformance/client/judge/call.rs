@@ -33,6 +33,8 @@ pub(super) struct Call {
     taken: usize,
     /// What it received last: the end or an error.
     outcome: Option<Outcome>,
+    /// The outcome came again, or for the first time, and no step has taken it.
+    news: bool,
     /// Chunks that each of the receives under way may still give; `u32::MAX` is any number.
     receives: VecDeque<u32>,
     /// The application has let go of it.
@@ -156,6 +158,16 @@ impl Call {
         self.outcome.as_ref()
     }
 
+    /// The outcome, if the application was told it since a step took it last.
+    pub(super) fn untaken_outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref().filter(|_| self.news)
+    }
+
+    /// A step takes the outcome; the next one needs another receive.
+    pub(super) const fn take_outcome(&mut self) {
+        self.news = false;
+    }
+
     /// The adapter told something about this call.
     ///
     /// # Errors
@@ -185,6 +197,7 @@ impl Call {
                     return Err(Fault::Adapter("the adapter tells a second result of a call".to_owned()));
                 }
                 self.outcome = Some(Outcome::Failed(failure.clone()));
+                self.news = true;
                 Ok(())
             }
             Seen::Chunk { chunk, .. } => {
@@ -247,6 +260,7 @@ impl Call {
         let fail = |clause, expected: &str, got: &str| {
             Err(Fault::Peer(Violation::new(FailKind::Assertion, clause, expected, got)))
         };
+        self.news = true;
         if let Some(first) = self.outcome.replace(outcome.clone()) {
             let same = match (&first, &outcome) {
                 (Outcome::End, Outcome::End) => true,
