@@ -192,6 +192,20 @@ impl Switchboard {
     }
 }
 
+impl Switchboard {
+    /// The case that a wrong line seems to belong to, or all of them.
+    fn concerned(&self, line: &[u8]) -> Vec<Events> {
+        let value: Value = serde_json::from_slice(line).unwrap_or_default();
+        let named = value["op"].as_str().or_else(|| value["conn"].as_str());
+        let of_name = named.and_then(|name| name.split_once(SEPARATOR)?.0.parse().ok());
+        let of_id = value["id"].as_u64().and_then(|id| self.waiting.get(&id).copied());
+        match of_name.or(of_id).and_then(|case| self.cases.get(&case)) {
+            Some(events) => vec![events.clone()],
+            None => self.cases.values().cloned().collect(),
+        }
+    }
+}
+
 async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
     while let Some(line) = lines.recv().await {
         if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
@@ -213,7 +227,13 @@ async fn read(mut stdout: ChildStdout, switchboard: Arc<Mutex<Switchboard>>, pro
                         // The case may be over.
                         let _ = events.send((Instant::now(), What::Heard { line })).await;
                     }
-                    Err(fault) => tell_all(&switchboard, &What::Broken { reason: wrong(&fault, &line) }).await,
+                    Err(fault) => {
+                        let what = What::Broken { reason: wrong(&fault, &line) };
+                        let concerned = switchboard.lock().concerned(&line);
+                        for events in concerned {
+                            let _ = events.send((Instant::now(), what.clone())).await;
+                        }
+                    }
                 }
                 continue;
             }

@@ -212,13 +212,13 @@ pub enum Reply {
     #[serde(rename_all = "camelCase")]
     Census {
         /// Calls and streams that it keeps state for.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         routes: Option<u64>,
         /// Calls that wait for their response.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         calls: Option<u64>,
         /// Body bytes that wait.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         queued_bytes: Option<u64>,
     },
     /// That cannot be done.
