@@ -100,6 +100,10 @@ impl<P: PeerHandle> Actor for Driver<'_, P> {
 
     async fn wait(&mut self, _: &mut Stage<'_>, _: &Step, _: Instant) {}
 
+    fn is_progress(&self, _: &Step, _: &What) -> bool {
+        false
+    }
+
     async fn observe(&mut self, _: &mut Stage<'_>, _: &What, _: Instant) {}
 }
 

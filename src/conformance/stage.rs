@@ -75,6 +75,9 @@ pub(super) trait Actor: Send {
     /// Does what a step that waits needs before each event.
     fn wait(&mut self, stage: &mut Stage<'_>, step: &Step, deadline: Instant) -> impl Future<Output = ()> + Send;
 
+    /// Whether what has happened shows that the step which waits is on its way: its time begins anew.
+    fn is_progress(&self, step: &Step, what: &What) -> bool;
+
     /// Follows what has happened while the stage did or awaited something.
     fn observe(&mut self, stage: &mut Stage<'_>, what: &What, deadline: Instant) -> impl Future<Output = ()> + Send;
 }
@@ -178,7 +181,8 @@ impl<'a> Stage<'a> {
             let handshake = index < case.handshake_steps;
             let allowed = if handshake { self.settings.handshake } else { step_deadline };
             let begun = Instant::now();
-            let deadline = end.min(begun + allowed.mul_f64(self.settings.time_scale));
+            let allowed = allowed.mul_f64(self.settings.time_scale);
+            let mut deadline = end.min(begun + allowed);
             if !step.action.is_send() {
                 self.flush_burst(deadline).await;
             }
@@ -195,7 +199,12 @@ impl<'a> Stage<'a> {
                 }
                 actor.wait(self, step, deadline).await;
                 match self.next_event(deadline).await {
-                    Some((at, what)) => self.take(at, what).await,
+                    Some((at, what)) => {
+                        if actor.is_progress(step, &what) {
+                            deadline = end.min(at + allowed);
+                        }
+                        self.take(at, what).await;
+                    }
                     None => {
                         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                         self.record(What::Deadline { milliseconds });
@@ -247,11 +256,7 @@ impl<'a> Stage<'a> {
                     sender.end().await;
                 }
             }
-            Action::Eof => {
-                if let Some(sender) = self.sender(connection) {
-                    sender.end().await;
-                }
-            }
+            Action::Eof => self.end(connection).await,
             Action::Drop => {
                 if let Some(mut connection) = self.connections.remove(connection) {
                     connection.reader.abort();
@@ -294,6 +299,13 @@ impl<'a> Stage<'a> {
                 What::Connected { connection, head }
             }
             Err(error) => What::Garbage { connection, reason: error.to_string() },
+        }
+    }
+
+    /// Ends the sending direction of a connection.
+    pub(super) async fn end(&mut self, connection: &str) {
+        if let Some(sender) = self.sender(connection) {
+            sender.end().await;
         }
     }
 

@@ -199,8 +199,9 @@ impl Switchboard {
         let named = value["op"].as_str().or_else(|| value["conn"].as_str());
         let of_name = named.and_then(|name| name.split_once(SEPARATOR)?.0.parse().ok());
         let of_id = value["id"].as_u64().and_then(|id| self.waiting.get(&id).copied());
-        match of_name.or(of_id).and_then(|case| self.cases.get(&case)) {
-            Some(events) => vec![events.clone()],
+        match of_name.or(of_id) {
+            // A case that is over is beyond being wronged.
+            Some(case) => self.cases.get(&case).cloned().into_iter().collect(),
             None => self.cases.values().cloned().collect(),
         }
     }

@@ -105,6 +105,17 @@ impl Actor for Driver<'_> {
         }
     }
 
+    /// A body is as long in coming as the application is in reading it.
+    fn is_progress(&self, step: &Step, what: &What) -> bool {
+        match (&step.action, what) {
+            (
+                Action::Client(ClientAction::Saw(call, _)),
+                What::Heard { line: Line::Event { event: Seen::Chunk { op, .. }, .. } },
+            ) => call == op,
+            _ => false,
+        }
+    }
+
     /// Follows what the adapter tells, and answers requests that every executor without the method refuses.
     async fn observe(&mut self, stage: &mut Stage<'_>, what: &What, deadline: Instant) {
         match what {
@@ -120,6 +131,8 @@ impl Actor for Driver<'_> {
                 }
                 Seen::CallFailed { .. } | Seen::Closed { .. } => {}
             },
+            // An executor that has lost its client goes, too.
+            What::Ended { connection, .. } => stage.end(connection).await,
             What::Received { connection, text, .. } => {
                 let Ok(Message::Request { id, method, .. }) = Message::decode(text.as_bytes()) else { return };
                 if !["initialize", REQUEST_METHOD, "http/request/cancel"].contains(&method.as_str()) {

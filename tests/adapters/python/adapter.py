@@ -118,7 +118,7 @@ class Adapter:
                 case _:
                     raise Unsupported("unknown transport")
         except ClientError as error:
-            return "failed", {"kind": error.kind, "message": str(error)}
+            return "failed", failure_of(error)
         self._clients[command["conn"]] = client
         self._spawn(self._tell_closed(command["conn"], client))
         return "opened", {}
@@ -185,8 +185,7 @@ class Adapter:
         try:
             response = await (client.stream(request) if stream else client.request(request))
         except ClientError as error:
-            code = {"code": error.code} if isinstance(error, RpcError) else {}
-            self._tell("call-failed", op=name, kind=error.kind, message=str(error), **code)
+            self._tell("call-failed", op=name, **failure_of(error))
             return
         headers = [{"name": key, "value": value.decode(errors="replace")} for key, value in response.headers]
         if not stream:
@@ -204,7 +203,7 @@ class Adapter:
         try:
             chunk = await (receive_abandoned(body) if abandon else body.receive())
         except ClientError as error:
-            self._tell("stream-failed", op=name, kind=error.kind, message=str(error))
+            self._tell("stream-failed", op=name, **failure_of(error))
             return False
         if chunk is None:
             self._tell("end", op=name)
@@ -255,6 +254,12 @@ def request_of(command: dict[str, Any]) -> Request:
         redirect=command.get("redirect"),
         request_id=command.get("requestId"),
     )
+
+
+def failure_of(error: ClientError) -> dict[str, Any]:
+    """What a reply or an event says about an error of the library."""
+    code = {"code": error.code} if isinstance(error, RpcError) else {}
+    return {"kind": error.kind, "message": str(error), **code}
 
 
 def bytes_of(data: bytes) -> dict[str, Any]:
