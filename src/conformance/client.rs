@@ -10,13 +10,14 @@
 //! | [`check`], [`lab`] | the first look at an adapter; where cases meet it |
 //! | [`driver`] | does what a case says |
 //! | `judge` | what the events show about a client |
-//! | [`under_test`], [`serve`] | the adapter of a library in Rust |
+//! | [`under_test`], [`serve`], [`harness`] | a library in Rust: what it implements, its adapter, the suite as its tests |
 
 pub mod adapter;
 pub mod check;
 pub mod claims;
 pub mod door;
 pub mod driver;
+pub mod harness;
 pub(super) mod judge;
 pub mod lab;
 pub mod messages;
