@@ -31,24 +31,25 @@ pub struct Introduced {
     pub round_trip: Duration,
 }
 
-/// Asks an adapter who it is, twice, and something that nobody knows.
+/// Asks an adapter who it is, twice, and something that nobody knows. It may take `start` for its first reply.
 ///
 /// # Errors
 ///
 /// What the author of the adapter has to do first.
-pub async fn introduce(adapter: &Adapter, limit: Duration) -> Result<Introduced, String> {
+pub async fn introduce(adapter: &Adapter, start: Duration, time_scale: f64) -> Result<Introduced, String> {
+    let reply = REPLY.mul_f64(time_scale);
     let mut talk = Talk::with(adapter);
     let hello = || Order::Hello { control: vec![CONTROL], suite: env!("CARGO_PKG_VERSION").to_owned() };
-    let first = expect_hello(talk.ask(hello(), limit).await)?;
+    let first = expect_hello(talk.ask(hello(), start).await)?;
     if first.control != CONTROL {
         let theirs = first.control;
         return Err(format!("the adapter speaks version {theirs} of the adapter protocol; this suite speaks {CONTROL}"));
     }
-    let second = expect_hello(talk.ask(hello(), REPLY).await)?;
+    let second = expect_hello(talk.ask(hello(), reply).await)?;
     if first != second {
         return Err("two `hello`s of the adapter declare different things; they have to be equal".to_owned());
     }
-    match talk.ask_unknown(REPLY).await {
+    match talk.ask_unknown(reply).await {
         Ok(Reply::Unsupported { .. }) => {}
         Ok(other) => {
             let next = format!("reply `unsupported`, with a reason, to every command that {DOCUMENT} does not have");
@@ -61,7 +62,7 @@ pub async fn introduce(adapter: &Adapter, limit: Duration) -> Result<Introduced,
     let mut round_trip = Duration::ZERO;
     for _ in 0..ROUND_TRIPS {
         let start = tokio::time::Instant::now();
-        match talk.ask(Order::Sync, REPLY).await {
+        match talk.ask(Order::Sync, reply).await {
             Ok(Reply::Ok) => round_trip = round_trip.max(start.elapsed()),
             Ok(other) => return Err(format!("the adapter answers `sync` with {other:?}; next: reply `ok`")),
             Err(fault) => return Err(format!("sync: {fault}; next: reply `ok` to it ({DOCUMENT})")),

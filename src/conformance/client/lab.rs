@@ -12,6 +12,7 @@ use super::messages::{Hello, Order};
 use crate::conformance::case::template::Names;
 use crate::conformance::case::{Case, Transport};
 use crate::conformance::judge::FailKind;
+use crate::conformance::launcher::START;
 use crate::conformance::plan::Job;
 use crate::conformance::probe::Unready;
 use crate::conformance::process::{CommandLine, EXIT_GRACE, Process};
@@ -66,7 +67,7 @@ impl ClientLab {
         time_scale: f64,
     ) -> Result<Option<Self>, Unready> {
         let adapter = Adapter::start(&target.adapter).map_err(|error| Unready::Cause(error.to_string()))?;
-        let introduced = introduce(&adapter, start).await.map_err(Unready::Cause)?;
+        let introduced = introduce(&adapter, start, time_scale).await.map_err(Unready::Cause)?;
         if !introduced.hello.transports.contains(&transport) {
             end(&adapter).await;
             return Ok(None);
@@ -171,7 +172,7 @@ impl ClientLab {
 
     async fn own_adapter(&self) -> Result<Adapter, String> {
         let adapter = Adapter::start(&self.target.adapter).map_err(|error| error.to_string())?;
-        introduce(&adapter, REPLY.mul_f64(self.settings.time_scale)).await?;
+        introduce(&adapter, START, self.settings.time_scale).await?;
         Ok(adapter)
     }
 
