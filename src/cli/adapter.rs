@@ -1,40 +1,48 @@
-//! `exec-http adapter`: the adapter of the built-in client.
+//! `exec-http adapter`: the adapter of the built-in client, or of the seed client with the defects that it is told to have.
+
+mod built_in;
+mod seed;
 
 use std::process::{ExitCode, Stdio};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use clap::Args;
-use exec_http::client::{Body, CallError, Client, ConnectError, HeaderEnvVar, RequestOptions};
-use exec_http::conformance::case::Transport;
-use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Fill, Header, Hello, Kind, Limits, Request};
+use exec_http::conformance::client::messages::{Endpoint, Failure};
 use exec_http::conformance::client::serve::serve;
-use exec_http::conformance::client::under_test::{
-    BodyUnderTest, Census, ClientUnderTest, ConnectionUnderTest, Head,
-};
-use exec_http::protocol::http::RedirectPolicy;
-use exec_http::protocol::limits;
-use exec_http::protocol::stream::StreamError;
-use exec_http::transport::{lines, websocket};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use exec_http::conformance::client::under_test::ClientUnderTest;
+use exec_http::conformance::zoo::seed_client::Defect;
+use exec_http::transport::{Connection, lines, websocket};
 use tokio::process::{Child, Command};
 
-/// Bytes of the largest request body that is made of a pattern.
-const FILL_BYTES: u64 = 256 * 1024 * 1024;
+use built_in::BuiltIn;
+use seed::Seed;
 
 /// Options of the adapter.
 #[derive(Debug, Args)]
-pub(crate) struct Adapter {}
+pub(crate) struct Adapter {
+    /// Be the adapter of the seed client instead.
+    #[arg(long)]
+    seed: bool,
+    /// Switch a defect of the seed client on; may be repeated.
+    #[arg(long, value_name = "DEFECT", requires = "seed", value_parser = defect)]
+    defect: Vec<Defect>,
+}
+
+fn defect(name: &str) -> Result<Defect, String> {
+    let names = || Defect::ALL.iter().map(|defect| defect.name()).collect::<Vec<_>>().join(", ");
+    Defect::from_name(name).ok_or_else(|| format!("expected one of {}", names()))
+}
 
 /// Serves the adapter protocol on standard input and output.
-pub(crate) fn run(_: &Adapter) -> ExitCode {
+pub(crate) fn run(arguments: &Adapter) -> ExitCode {
+    if arguments.seed { serve_stdio(Seed::new(&arguments.defect)) } else { serve_stdio(BuiltIn) }
+}
+
+fn serve_stdio(client: impl ClientUnderTest) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let served = runtime.block_on(serve(BuiltIn, tokio::io::stdin(), tokio::io::stdout()));
+    let served = runtime.block_on(serve(client, tokio::io::stdin(), tokio::io::stdout()));
     // A read of standard input cannot be interrupted.
     runtime.shutdown_background();
     served.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
@@ -45,170 +53,18 @@ fn failed(error: &std::io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The client of this package.
-struct BuiltIn;
-
-/// A connection of it.
-struct Connection {
-    /// The client.
-    client: Client,
-    /// The executor that it started; killed with the connection.
-    _child: Option<Child>,
-}
-
-/// A body of it.
-struct Stream(Body);
-
-impl ClientUnderTest for BuiltIn {
-    type Connection = Connection;
-
-    fn hello(&self) -> Hello {
-        let name = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
-        let features =
-            ["error-kinds", "census", "abandon", "cancel", "foreign-drop", "header-env-vars", "redirect-policy", "buffered"];
-        Hello {
-            control: CONTROL,
-            adapter: name.to_owned(),
-            library: name.to_owned(),
-            language: "rust".to_owned(),
-            transports: vec![Transport::Websocket, Transport::Stdio],
-            features: features.map(str::to_owned).into(),
-            limits: Limits {
-                queue_frames: Some(limits::QUEUE_FRAMES as u64),
-                queue_bytes: Some(limits::QUEUE_BYTES as u64),
-                frame_bytes: Some(limits::DELTA_BYTES as u64),
-            },
+/// Connects; on stdio also returns the executor that was started, which is killed when it is dropped.
+async fn connect(endpoint: Endpoint) -> Result<(Connection, Option<Child>), Failure> {
+    match endpoint {
+        Endpoint::Ws { url } => Ok((websocket::connect(&url).await.map_err(Failure::other)?, None)),
+        Endpoint::Stdio { argv, env } => {
+            let (program, arguments) = argv.split_first().ok_or_else(|| Failure::other("no program"))?;
+            let mut command = Command::new(program);
+            command.args(arguments).envs(env).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+            let mut child = command.spawn().map_err(Failure::other)?;
+            let pipes = child.stdout.take().zip(child.stdin.take());
+            let (output, input) = pipes.ok_or_else(|| Failure::other("the program has no pipes"))?;
+            Ok((lines::connection(output, input), Some(child)))
         }
     }
-
-    async fn open(&self, endpoint: Endpoint) -> Result<Connection, Failure> {
-        let (connection, child) = match endpoint {
-            Endpoint::Ws { url } => (websocket::connect(&url).await.map_err(Failure::other)?, None),
-            Endpoint::Stdio { argv, env } => {
-                let (program, arguments) = argv.split_first().ok_or_else(|| Failure::other("no program"))?;
-                let mut command = Command::new(program);
-                command.args(arguments).envs(env).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-                let mut child = command.spawn().map_err(Failure::other)?;
-                let pipes = child.stdout.take().zip(child.stdin.take());
-                let (output, input) = pipes.ok_or_else(|| Failure::other("the program has no pipes"))?;
-                (lines::connection(output, input), Some(child))
-            }
-        };
-        let client = Client::connect(connection).await.map_err(|error| Failure {
-            kind: match &error {
-                ConnectError::Timeout(_) => Kind::Timeout,
-                ConnectError::Executor(_) => Kind::Rpc,
-                ConnectError::Result(_) => Kind::Malformed,
-                ConnectError::Disconnected(_) => Kind::Disconnected,
-                ConnectError::Config => Kind::Other,
-            },
-            message: error.to_string(),
-            code: match &error {
-                ConnectError::Executor(error) => Some(error.code),
-                _ => None,
-            },
-        })?;
-        Ok(Connection { client, _child: child })
-    }
-}
-
-impl ConnectionUnderTest for Connection {
-    type Body = Stream;
-
-    async fn request(&self, request: Request) -> Result<(Head, Bytes), Failure> {
-        let response = self.client.request(to_http(request)?).await.map_err(of_call)?;
-        let (parts, body) = response.into_parts();
-        Ok((head(parts.status.as_u16(), &parts.headers), body))
-    }
-
-    async fn stream(&self, request: Request) -> Result<(Head, Stream), Failure> {
-        let response = self.client.stream(to_http(request)?).await.map_err(of_call)?;
-        let (parts, body) = response.into_parts();
-        Ok((head(parts.status.as_u16(), &parts.headers), Stream(body)))
-    }
-
-    fn census(&self) -> Option<Census> {
-        let usage = self.client.usage();
-        Some(Census { routes: usage.routes as u64, calls: None, queued_bytes: Some(usage.queued_bytes as u64) })
-    }
-}
-
-impl BodyUnderTest for Stream {
-    async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.0.chunk().await.transpose().map_err(|error| {
-            let kind = match &error {
-                StreamError::Remote { .. } => Kind::Remote,
-                StreamError::Sequence { .. } => Kind::Sequence,
-                StreamError::Overflow(_) => Kind::Overflow,
-                StreamError::Malformed(_) => Kind::Malformed,
-                StreamError::Disconnected(_) => Kind::Disconnected,
-                StreamError::WrongLength(_) => Kind::Truncated,
-            };
-            Failure { kind, message: error.to_string(), code: None }
-        })
-    }
-}
-
-fn of_call(error: CallError) -> Failure {
-    let kind = match &error {
-        CallError::Request(_) => Kind::Other,
-        CallError::TooManyCalls => Kind::Limit,
-        CallError::Executor(_) => Kind::Rpc,
-        CallError::Result(_) => Kind::Malformed,
-        CallError::WrongLength(_) => Kind::Truncated,
-        CallError::Disconnected { sent: true, .. } => Kind::UnknownOutcome,
-        CallError::Disconnected { sent: false, .. } => Kind::Disconnected,
-    };
-    let code = match &error {
-        CallError::Executor(error) => Some(error.code),
-        _ => None,
-    };
-    Failure { kind, message: error.to_string(), code }
-}
-
-fn head(status: u16, headers: &HeaderMap) -> Head {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let entry = |(name, value): (&HeaderName, &HeaderValue)| Header {
-        name: name.as_str().to_owned(),
-        value: text(value),
-        value_env_var: None,
-    };
-    Head { status, headers: headers.iter().map(entry).collect() }
-}
-
-fn to_http(request: Request) -> Result<http::Request<Bytes>, Failure> {
-    let body = match (&request.body_base64, &request.body_fill) {
-        (Some(body), _) => STANDARD.decode(body).map_err(Failure::other)?,
-        (None, Some(fill)) => filled(fill)?,
-        (None, None) => Vec::new(),
-    };
-    let mut out = http::Request::new(Bytes::from(body));
-    *out.method_mut() = request.method.parse::<Method>().map_err(Failure::other)?;
-    *out.uri_mut() = request.url.parse::<Uri>().map_err(Failure::other)?;
-    let mut header_env_vars = Vec::new();
-    for Header { name, value, value_env_var } in request.headers {
-        let name: HeaderName = name.parse().map_err(Failure::other)?;
-        match value_env_var {
-            Some(variable) => header_env_vars.push(HeaderEnvVar { name, prefix: value, variable }),
-            None => {
-                let value = HeaderValue::from_str(&value).map_err(Failure::other)?;
-                out.headers_mut().try_append(name, value).map_err(Failure::other)?;
-            }
-        }
-    }
-    let redirect = match request.redirect.as_deref() {
-        Some("stop") => RedirectPolicy::Stop,
-        _ => RedirectPolicy::Follow,
-    };
-    let timeout = request.timeout_ms.map(Duration::from_millis);
-    out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars });
-    Ok(out)
-}
-
-fn filled(fill: &Fill) -> Result<Vec<u8>, Failure> {
-    let pattern = STANDARD.decode(&fill.pattern_base64).map_err(Failure::other)?;
-    if pattern.is_empty() || fill.bytes > FILL_BYTES {
-        return Err(Failure::other("a body without a pattern, or too large"));
-    }
-    Ok(pattern.iter().copied().cycle().take(fill.bytes as usize).collect())
 }
