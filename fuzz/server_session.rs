@@ -147,13 +147,14 @@ fn request_id(number: u8) -> String {
     }
 }
 
-/// Runs the operations that the bytes spell. A crowd of requests takes as long as hundreds of other inputs, so only one that begins
-/// with [`CROWD`] has it, and under a fuzzer none, which would soon try nothing else: seeds and properties are crowded.
+/// Runs the operations that the bytes spell. A crowd of requests takes as long as hundreds of other inputs, so only one
+/// that begins with [`CROWD`] has it. Under a fuzzer, which would soon try nothing else, none has: seeds and properties are
+/// crowded.
 pub fn check(data: &[u8]) {
-    let Some((first, operations_data)) = data.split_first() else { return };
-    let mut rest = Unstructured::new(operations_data);
+    let Some((&first, rest)) = data.split_first() else { return };
+    let mut rest = Unstructured::new(rest);
     let mut operations = Vec::new();
-    let mut requests = FEW_REQUESTS + if *first == CROWD && !cfg!(fuzzing) { BURST_REQUESTS } else { 0 };
+    let mut requests = FEW_REQUESTS + if first == CROWD && !cfg!(fuzzing) { BURST_REQUESTS } else { 0 };
     let mut bytes = 2 * (DELTA_BYTES + 1);
     while !rest.is_empty() && operations.len() < OPERATIONS {
         let Ok(mut operation) = Operation::arbitrary(&mut rest) else { continue };
