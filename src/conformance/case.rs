@@ -293,9 +293,7 @@ impl Action {
         use ClientAction::{Answer, Deltas, Greet, Send};
         matches!(
             self,
-            Self::Send(_)
-                | Self::SendBytes(..)
-                | Self::Client(Answer { .. } | Deltas(_) | Greet(_) | Send(..))
+            Self::Send(_) | Self::SendBytes(..) | Self::Client(Answer { .. } | Deltas(_) | Greet(_) | Send(..))
         )
     }
 }

@@ -128,12 +128,7 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// A case that has not begun. With `exit_first` the end of a connection waits for the end of the process.
-    pub(super) fn new(
-        case: &'a Case,
-        settings: &'a Settings,
-        exit: Option<Exit<'a>>,
-        exit_first: bool,
-    ) -> Self {
+    pub(super) fn new(case: &'a Case, settings: &'a Settings, exit: Option<Exit<'a>>, exit_first: bool) -> Self {
         let (events, incoming) = mpsc::channel(WAITING_EVENTS);
         let (arrivals, arriving) = mpsc::channel(1);
         Self {

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::case::{Case, Half};
 use super::case::parse::{ParseError, parse_cases};
+use super::case::{Case, Half};
 
 /// The files, one area each.
 pub const FILES: [(&str, &str); 23] = [
@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn every_file_reads_and_every_id_is_its_own() {
-        let cases = [Half::Executor, Half::Client].map(|half| parse_files(half).unwrap_or_else(|error| panic!("{error}")));
+        let cases =
+            [Half::Executor, Half::Client].map(|half| parse_files(half).unwrap_or_else(|error| panic!("{error}")));
         let mut ids = BTreeSet::new();
         for case in cases.iter().flatten() {
             assert!(ids.insert(&case.id), "{} stands twice", case.id);

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use exec_http::client::{Body, CallError, Client, ConnectError, HeaderEnvVar, RequestOptions};
 use exec_http::conformance::case::Transport;
-use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Fill, Header, Hello, Kind, Limits, Request};
+use exec_http::conformance::client::messages::{
+    CONTROL, Endpoint, Failure, Fill, Header, Hello, Kind, Limits, Request,
+};
 use exec_http::conformance::client::under_test::{BodyUnderTest, Census, ClientUnderTest, ConnectionUnderTest, Head};
 use exec_http::protocol::http::RedirectPolicy;
 use exec_http::protocol::limits;
@@ -39,8 +41,16 @@ impl ClientUnderTest for BuiltIn {
 
     fn hello(&self) -> Hello {
         let name = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
-        let features =
-            ["error-kinds", "census", "abandon", "cancel", "foreign-drop", "header-env-vars", "redirect-policy", "buffered"];
+        let features = [
+            "error-kinds",
+            "census",
+            "abandon",
+            "cancel",
+            "foreign-drop",
+            "header-env-vars",
+            "redirect-policy",
+            "buffered",
+        ];
         Hello {
             control: CONTROL,
             adapter: name.to_owned(),
@@ -99,8 +109,10 @@ impl ConnectionUnderTest for Connection {
 
 impl BodyUnderTest for Stream {
     async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.0.chunk().await.transpose().map_err(|error| {
-            Failure { kind: kind_of(&error), message: error.to_string(), code: None }
+        self.0.chunk().await.transpose().map_err(|error| Failure {
+            kind: kind_of(&error),
+            message: error.to_string(),
+            code: None,
         })
     }
 }

@@ -45,7 +45,14 @@ impl ClientUnderTest for Seed {
 
     fn hello(&self) -> Hello {
         let features = [
-            "error-kinds", "census", "abandon", "cancel", "foreign-drop", "caller-ids", "header-env-vars", "redirect-policy",
+            "error-kinds",
+            "census",
+            "abandon",
+            "cancel",
+            "foreign-drop",
+            "caller-ids",
+            "header-env-vars",
+            "redirect-policy",
             "buffered",
         ];
         Hello {

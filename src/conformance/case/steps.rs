@@ -397,7 +397,10 @@ pub(in crate::conformance) fn merge(params: &mut Value, change: Value) {
     }
 }
 
-pub(in crate::conformance) fn read_outcomes(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Vec<Outcome>, String> {
+pub(in crate::conformance) fn read_outcomes(
+    words: &mut Words<'_>,
+    reading: &mut Reading<'_>,
+) -> Result<Vec<Outcome>, String> {
     let mut outcomes = Vec::new();
     loop {
         let shape = if words.is_object() {

@@ -150,7 +150,9 @@ impl Order {
         let (conn, op) = match self {
             Self::Open { conn, .. } | Self::Census { conn } | Self::Close { conn } => (Some(conn), None),
             Self::Request { conn, op, .. } => (Some(conn), Some(op)),
-            Self::Read { op, .. } | Self::Drain { op } | Self::Drop { op, .. } | Self::Cancel { op } => (None, Some(op)),
+            Self::Read { op, .. } | Self::Drain { op } | Self::Drop { op, .. } | Self::Cancel { op } => {
+                (None, Some(op))
+            }
             Self::Hello { .. } | Self::Sync | Self::Bye => (None, None),
         };
         conn.into_iter().chain(op).for_each(|name| *name = rename(name));
@@ -174,14 +176,17 @@ impl Switchboard {
     /// Finds the case that a line belongs to, and gives its names back.
     fn route(&mut self, mut line: Line) -> Result<Option<(Events, Line)>, String> {
         let case = match &mut line {
-            Line::Reply { id, .. } => self.waiting.remove(id).ok_or_else(|| format!("a reply to {id}, which nobody asked"))?,
+            Line::Reply { id, .. } => {
+                self.waiting.remove(id).ok_or_else(|| format!("a reply to {id}, which nobody asked"))?
+            }
             Line::Event { n, event } => {
                 if *n != self.last_event + 1 {
                     return Err(format!("event {n} behind event {}", self.last_event));
                 }
                 self.last_event = *n;
                 let name = event.name_mut();
-                let (case, rest) = name.split_once(SEPARATOR).ok_or_else(|| format!("a name {name:?} that nobody gave"))?;
+                let (case, rest) =
+                    name.split_once(SEPARATOR).ok_or_else(|| format!("a name {name:?} that nobody gave"))?;
                 let case = case.parse().map_err(|_| format!("a name {name:?} that nobody gave"))?;
                 *name = rest.to_owned();
                 case

@@ -43,7 +43,9 @@ pub async fn introduce(adapter: &Adapter, start: Duration, time_scale: f64) -> R
     let first = expect_hello(talk.ask(hello(), start).await)?;
     if first.control != CONTROL {
         let theirs = first.control;
-        return Err(format!("the adapter speaks version {theirs} of the adapter protocol; this suite speaks {CONTROL}"));
+        return Err(format!(
+            "the adapter speaks version {theirs} of the adapter protocol; this suite speaks {CONTROL}"
+        ));
     }
     let second = expect_hello(talk.ask(hello(), reply).await)?;
     if first != second {
@@ -56,7 +58,9 @@ pub async fn introduce(adapter: &Adapter, start: Duration, time_scale: f64) -> R
             return Err(format!("the adapter answers an unknown command with {other:?}; next: {next}"));
         }
         Err(fault) => {
-            return Err(format!("an unknown command: {fault}; next: reply `unsupported` to it, and go on ({DOCUMENT})"));
+            return Err(format!(
+                "an unknown command: {fault}; next: reply `unsupported` to it, and go on ({DOCUMENT})"
+            ));
         }
     }
     let mut round_trip = Duration::ZERO;

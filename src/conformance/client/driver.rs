@@ -45,11 +45,7 @@ pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>) 
     let session = adapter.session(stage.events());
     let mut driver = Driver { around, session, next: BTreeMap::new(), calls: BTreeMap::new(), census: None };
     let transport = around.transport.to_string();
-    stage.record(What::Begun {
-        names: around.names.clone(),
-        transport,
-        time_scale: around.settings.time_scale,
-    });
+    stage.record(What::Begun { names: around.names.clone(), transport, time_scale: around.settings.time_scale });
     stage.run(&mut driver).await;
     stage.finish()
 }
@@ -268,7 +264,8 @@ impl Driver<'_> {
                 params["error"] = error.as_str().into();
             }
             merge(&mut params, members.clone());
-            self.send(stage, connection, &json!({"method": DELTA_METHOD, "params": params}), deltas.form, deadline).await;
+            self.send(stage, connection, &json!({"method": DELTA_METHOD, "params": params}), deltas.form, deadline)
+                .await;
         }
         Ok(())
     }
@@ -282,9 +279,7 @@ fn id_of(call: &str, names: &Names) -> Result<Value, String> {
 
 /// Replaces names, and the texts `$id(CALL)` and `$otherId(CALL)`: the `id` of a request, and the same as the other type.
 fn resolve_frame(value: &Value, names: &Names) -> Result<Value, String> {
-    let argument = |text: &str, function: &str| {
-        Some(text.strip_prefix(function)?.strip_suffix(')')?.to_owned())
-    };
+    let argument = |text: &str, function: &str| Some(text.strip_prefix(function)?.strip_suffix(')')?.to_owned());
     Ok(match value {
         Value::String(text) => {
             if let Some(call) = argument(text, "$id(") {

@@ -12,7 +12,9 @@ use super::script::{ClientAction, Sight};
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_body, match_header, match_json, match_kind, match_lacks, match_outcome};
+use crate::conformance::matcher::{
+    Answered, match_body, match_header, match_json, match_kind, match_lacks, match_outcome,
+};
 use crate::conformance::trace::{Body, Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
@@ -237,7 +239,8 @@ impl Client {
             ClientAction::Answered(id, outcomes) => {
                 let connection = self.connection(&step.connection);
                 let id = Id::from_value(id);
-                let found = connection.answers.iter_mut().find(|answer| !answer.taken && Some(&answer.id) == id.as_ref());
+                let found =
+                    connection.answers.iter_mut().find(|answer| !answer.taken && Some(&answer.id) == id.as_ref());
                 let Some(answer) = found else { return self.pending(step) };
                 answer.taken = true;
                 let answered = Answered { message: &answer.message, text: &answer.text };

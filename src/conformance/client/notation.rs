@@ -250,7 +250,8 @@ impl ClientStepReader {
     }
 
     fn read_expect(&self, words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Action, String> {
-        let is_id = words.rest().starts_with(['"', '-']) || words.peek().starts_with(|first: char| first.is_ascii_digit());
+        let is_id =
+            words.rest().starts_with(['"', '-']) || words.peek().starts_with(|first: char| first.is_ascii_digit());
         if is_id {
             let id = words.json()?;
             return Ok(Action::Client(ClientAction::Answered(id, read_outcomes(words, reading)?)));

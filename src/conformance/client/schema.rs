@@ -94,8 +94,16 @@ mod tests {
         refused(check_line, json!({"n": 1, "event": "call-failed", "op": "a", "kind": "rpc", "message": ""}), "code");
         let chunk = json!({"n": 1, "event": "chunk", "op": "a", "bytes": 1, "sha256": "00"});
         refused(check_line, chunk, "/sha256");
-        refused(check_line, json!({"n": 1, "event": "chunk", "op": "a", "bytes": 1, "sha256": "0".repeat(64)}), "dataBase64");
+        refused(
+            check_line,
+            json!({"n": 1, "event": "chunk", "op": "a", "bytes": 1, "sha256": "0".repeat(64)}),
+            "dataBase64",
+        );
         refused(check_command, json!({"id": 1, "command": "open", "conn": "c", "transport": "ws"}), "url");
-        refused(check_command, json!({"id": 1, "command": "open", "conn": "c", "transport": "stdio", "argv": ["x"]}), "env");
+        refused(
+            check_command,
+            json!({"id": 1, "command": "open", "conn": "c", "transport": "stdio", "argv": ["x"]}),
+            "env",
+        );
     }
 }

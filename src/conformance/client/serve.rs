@@ -172,7 +172,12 @@ impl<C: ClientUnderTest> Server<C> {
     }
 
     /// Gives an order to a call, and replies when it took effect.
-    async fn order(&mut self, op: &str, order: impl FnOnce(oneshot::Sender<()>) -> CallOrder, id: u64) -> io::Result<()> {
+    async fn order(
+        &mut self,
+        op: &str,
+        order: impl FnOnce(oneshot::Sender<()>) -> CallOrder,
+        id: u64,
+    ) -> io::Result<()> {
         let Some((_, orders)) = self.calls.get(op) else { return self.reply(id, adapter_error("no such call")).await };
         let (done, effect) = oneshot::channel();
         // A task that has ended has let go of everything already.

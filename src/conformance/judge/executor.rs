@@ -135,9 +135,7 @@ impl Scene for Executor {
         let mut connections = self.connections.values().filter(|_| !self.malformed_allowed);
         let stray = connections.find_map(|connection| connection.malformed.get(connection.malformed_taken));
         let expected = "errors of id -1 only where the case awaits them";
-        stray.map_or(Ok(()), |(_, text)| {
-            Err(Violation::new(FailKind::Assertion, "ENVELOPE-19", expected, text).into())
-        })
+        stray.map_or(Ok(()), |(_, text)| Err(Violation::new(FailKind::Assertion, "ENVELOPE-19", expected, text).into()))
     }
 }
 

@@ -127,7 +127,8 @@ impl Call {
     /// The suite sent a message on the connection of this call.
     pub(super) fn handle_sent(&mut self, message: &Value, data: Option<&[u8]>) {
         let params = &message["params"];
-        let named = params["requestId"].as_str().is_some() && params["requestId"].as_str() == self.request_id.as_deref();
+        let named =
+            params["requestId"].as_str().is_some() && params["requestId"].as_str() == self.request_id.as_deref();
         if message["method"] == DELTA_METHOD && named {
             self.sent.handle_delta(params, data);
         }
