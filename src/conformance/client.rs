@@ -9,6 +9,7 @@
 //! | [`door`], [`relay`] | where clients connect to |
 //! | [`check`], [`lab`] | the first look at an adapter; where cases meet it |
 //! | [`driver`] | does what a case says |
+//! | `receives` | what the application is receiving |
 //! | `judge` | what the events show about a client |
 //! | [`under_test`], [`serve`], [`harness`] | a library in Rust: what it implements, its adapter, the suite as its tests |
 
@@ -22,6 +23,7 @@ pub(super) mod judge;
 pub mod lab;
 pub mod messages;
 pub mod notation;
+mod receives;
 pub mod relay;
 pub mod schema;
 pub mod script;

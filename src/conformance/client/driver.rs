@@ -12,6 +12,7 @@ use super::adapter::{Adapter, Session};
 use super::door::{Door, RelayProgram};
 use super::judge::id_name;
 use super::messages::{Line, Order as Told, Request, Seen};
+use super::receives::Receives;
 use super::script::{Answer, ClientAction, Deltas, Order, Seq, Sight};
 use crate::conformance::case::steps::merge;
 use crate::conformance::case::template::{Names, resolve_json};
@@ -71,8 +72,12 @@ struct Use {
     readable: bool,
     /// The body comes in pieces.
     stream: bool,
-    /// Receives that have given nothing yet.
-    receives: usize,
+    /// The receives under way.
+    receives: Receives,
+    /// Bytes that have come.
+    came: u64,
+    /// Bytes that the steps so far ask for.
+    wanted: u64,
 }
 
 impl Actor for Driver<'_> {
@@ -83,15 +88,25 @@ impl Actor for Driver<'_> {
         }
     }
 
-    /// A step that waits for bytes makes the application read, one receive at a time.
+    /// A step that waits for bytes or an outcome makes the application read: what the step needs, and nothing more.
     async fn wait(&mut self, stage: &mut Stage<'_>, step: &Step, deadline: Instant) {
         match &step.action {
-            Action::Client(ClientAction::Saw(call, Sight::Bytes(_) | Sight::End | Sight::Fails { .. })) => {
-                let Some(found) = self.calls.get(call) else { return };
-                if found.readable && found.receives == 0 {
-                    let order = Told::Read { op: call.clone(), max: 1, abandon: false };
-                    self.tell(stage, order, deadline).await;
-                }
+            Action::Client(ClientAction::Saw(call, sight)) => {
+                let Some(found) = self.calls.get(call).filter(|found| found.readable && found.receives.is_empty())
+                else {
+                    return;
+                };
+                let op = call.clone();
+                let order = match sight {
+                    Sight::Bytes(_) => {
+                        let bytes = Some(found.wanted.saturating_sub(found.came).max(1));
+                        Told::Read { op, max: u32::MAX, bytes, abandon: false }
+                    }
+                    Sight::Fails { after_any: true, .. } => Told::Drain { op },
+                    Sight::End | Sight::Fails { .. } => Told::Read { op, max: 1, bytes: None, abandon: false },
+                    Sight::Response(..) | Sight::Silent => return,
+                };
+                self.tell(stage, order, deadline).await;
             }
             Action::Client(ClientAction::Census { now: false }) if self.census.is_none() => {
                 stage.while_recording(deadline, tokio::time::sleep(CENSUS_PAUSE)).await;
@@ -121,9 +136,14 @@ impl Actor for Driver<'_> {
                     let found = self.of(op);
                     found.readable = found.stream;
                 }
-                Seen::Chunk { op, .. } | Seen::End { op } | Seen::StreamFailed { op, .. } => {
+                // The judge says what comes unasked.
+                Seen::Chunk { op, chunk } => {
                     let found = self.of(op);
-                    found.receives = found.receives.saturating_sub(1);
+                    found.came = found.came.saturating_add(chunk.bytes);
+                    found.receives.chunk(chunk.bytes);
+                }
+                Seen::End { op } | Seen::StreamFailed { op, .. } => {
+                    self.of(op).receives.outcome();
                 }
                 Seen::CallFailed { .. } | Seen::Closed { .. } => {}
             },
@@ -166,7 +186,7 @@ impl Driver<'_> {
             ClientAction::Order(call, order) => {
                 let op = call.clone();
                 let order = match *order {
-                    Order::Read { abandon } => Told::Read { op, max: 1, abandon },
+                    Order::Read { abandon } => Told::Read { op, max: 1, bytes: None, abandon },
                     Order::Drain => Told::Drain { op },
                     Order::Drop { foreign } => Told::Drop { op, foreign },
                     Order::Cancel => Told::Cancel { op },
@@ -200,6 +220,10 @@ impl Driver<'_> {
                 let message = resolve_frame(message, stage.names())?;
                 self.send(stage, connection, &message, *form, deadline).await;
             }
+            ClientAction::Saw(call, Sight::Bytes(bytes)) => {
+                let bytes = bytes.resolve(stage.names())?.len() as u64;
+                self.of(call).wanted += bytes;
+            }
             ClientAction::Opened
             | ClientAction::OpenFails(_)
             | ClientAction::Saw(..)
@@ -227,7 +251,7 @@ impl Driver<'_> {
         }
         match &command.order {
             Told::Request { op, request, .. } => self.of(op).stream = request.stream,
-            Told::Read { op, .. } | Told::Drain { op } => self.of(op).receives += 1,
+            order @ (Told::Read { op, .. } | Told::Drain { op }) => self.of(op).receives.note(order),
             _ => {}
         }
         stage.record(What::Told { command });

@@ -61,6 +61,9 @@ pub enum Order {
         /// How many, at most.
         #[serde(default = "one")]
         max: u32,
+        /// No more of them once so many bytes have come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
         /// Gives the first receive up where it waits, and receives again.
         #[serde(default)]
         abandon: bool,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::mem;
 use std::pin::pin;
 
 use base64::Engine as _;
@@ -78,10 +79,20 @@ struct Server<C: ClientUnderTest> {
 /// A connection, once it is open.
 type Slot<C> = Arc<tokio::sync::OnceCell<Arc<C>>>;
 
+/// An order to receive.
+struct Reading {
+    /// Chunks, at most.
+    chunks: u32,
+    /// No more of them once so many bytes have come.
+    bytes: u64,
+    /// Gives the first receive up where it waits.
+    abandon: bool,
+}
+
 /// What is told to the task of a call. The sender is answered when it took effect.
 enum CallOrder {
     /// Receive chunks.
-    Read { max: u32, abandon: bool, begun: oneshot::Sender<()> },
+    Read { reading: Reading, begun: oneshot::Sender<()> },
     /// Let go of everything.
     Drop { foreign: bool, done: oneshot::Sender<()> },
 }
@@ -126,12 +137,14 @@ impl<C: ClientUnderTest> Server<C> {
                     None => adapter_error("no such connection is open"),
                 }
             }
-            Order::Read { op, max, abandon } => {
-                self.order(&op, |begun| CallOrder::Read { max, abandon, begun }, id).await?;
+            Order::Read { op, max, bytes, abandon } => {
+                let reading = Reading { chunks: max, bytes: bytes.unwrap_or(u64::MAX), abandon };
+                self.order(&op, |begun| CallOrder::Read { reading, begun }, id).await?;
                 return Ok(true);
             }
             Order::Drain { op } => {
-                self.order(&op, |begun| CallOrder::Read { max: u32::MAX, abandon: false, begun }, id).await?;
+                let reading = Reading { chunks: u32::MAX, bytes: u64::MAX, abandon: false };
+                self.order(&op, |begun| CallOrder::Read { reading, begun }, id).await?;
                 return Ok(true);
             }
             Order::Drop { op, foreign } => {
@@ -209,7 +222,7 @@ struct Call {
     /// What is to be done.
     incoming: mpsc::Receiver<CallOrder>,
     /// Reads that were ordered and have not begun.
-    reads: VecDeque<(u32, bool, Option<oneshot::Sender<()>>)>,
+    reads: VecDeque<(Reading, Option<oneshot::Sender<()>>)>,
 }
 
 /// Tells who ordered a read that it has begun.
@@ -256,19 +269,20 @@ impl Call {
     /// Receives whenever it is told to.
     async fn receive(mut self, mut body: impl BodyUnderTest) {
         loop {
-            let Some((max, abandon, mut begun)) = self.reads.pop_front() else {
+            let Some((mut reading, mut begun)) = self.reads.pop_front() else {
                 let order = self.incoming.recv().await;
                 match self.take(order, false) {
                     Ok(()) => continue,
                     Err(interrupted) => return interrupted.finish(body).await,
                 }
             };
-            for nth in 0..max {
+            while reading.chunks > 0 && reading.bytes > 0 {
                 let mut first = None;
-                if abandon && nth == 0 {
+                if mem::take(&mut reading.abandon) {
                     // The future is dropped where it waits first.
                     first = poll_immediate(body.read()).await;
                 }
+                reading.chunks -= 1;
                 let received = match first {
                     Some(received) => received,
                     None => {
@@ -281,7 +295,10 @@ impl Call {
                 };
                 let op = self.op.clone();
                 let (seen, last) = match received {
-                    Ok(Some(bytes)) => (Seen::Chunk { op, chunk: chunk(&bytes) }, false),
+                    Ok(Some(bytes)) => {
+                        reading.bytes = reading.bytes.saturating_sub(bytes.len() as u64);
+                        (Seen::Chunk { op, chunk: chunk(&bytes) }, false)
+                    }
                     Ok(None) => (Seen::End { op }, true),
                     Err(failure) => (Seen::StreamFailed { op, failure }, true),
                 };
@@ -325,12 +342,12 @@ impl Call {
     /// A read behind one that waits has to wait as well, and whoever ordered it must not.
     fn take(&mut self, order: Option<CallOrder>, busy: bool) -> Result<(), Interrupted> {
         match order {
-            Some(CallOrder::Read { max, abandon, begun }) => {
+            Some(CallOrder::Read { reading, begun }) => {
                 let mut begun = Some(begun);
                 if busy {
                     begin(&mut begun);
                 }
-                self.reads.push_back((max, abandon, begun));
+                self.reads.push_back((reading, begun));
                 Ok(())
             }
             Some(CallOrder::Drop { foreign, done }) => Err(Interrupted::Drop(foreign, done)),

@@ -60,7 +60,7 @@ class Op:
     """A call: its worker makes it, and then reads its body when it is told to."""
 
     def __init__(self) -> None:
-        self.reads: asyncio.Queue[tuple[float, bool]] = asyncio.Queue()
+        self.reads: asyncio.Queue[tuple[float, float, bool]] = asyncio.Queue()
         self.body: Body | None = None
         self.worker: asyncio.Task[None] | None = None
 
@@ -130,10 +130,11 @@ class Adapter:
         return "ok", {}
 
     async def _on_read(self, command: dict[str, Any]) -> Reply:
-        return self._read(command, command.get("max", 1), command.get("abandon", False))
+        chunks, size = command.get("max", 1), command.get("bytes", float("inf"))
+        return self._read(command, chunks, size, command.get("abandon", False))
 
     async def _on_drain(self, command: dict[str, Any]) -> Reply:
-        return self._read(command, float("inf"), False)
+        return self._read(command, float("inf"), float("inf"), False)
 
     async def _on_drop(self, command: dict[str, Any]) -> Reply:
         op = self._ops[command["op"]]
@@ -173,11 +174,11 @@ class Adapter:
     async def _on_bye(self, command: dict[str, Any]) -> Reply:
         return "ok", {}
 
-    def _read(self, command: dict[str, Any], count: float, abandon: bool) -> Reply:
+    def _read(self, command: dict[str, Any], chunks: float, size: float, abandon: bool) -> Reply:
         op = self._ops[command["op"]]
         if op.worker.done():
             raise LookupError("this call has no stream")
-        op.reads.put_nowait((count, abandon))
+        op.reads.put_nowait((chunks, size, abandon))
         return "ok", {}
 
     async def _work(self, name: str, op: Op, client: Client, request: Request, stream: bool) -> None:
@@ -194,22 +195,25 @@ class Adapter:
         op.body = response.body
         self._tell("response", op=name, status=response.status, headers=headers)
         while True:
-            count, abandon = await op.reads.get()
-            while count > 0 and await self._receive(name, op.body, abandon):
-                count -= 1
+            chunks, size, abandon = await op.reads.get()
+            while chunks > 0 and size > 0:
+                received = await self._receive(name, op.body, abandon)
+                if received is None:
+                    break
+                chunks, size, abandon = chunks - 1, size - received, False
 
-    async def _receive(self, name: str, body: Body, abandon: bool) -> bool:
-        """One receive of the library; false behind an end or an error."""
+    async def _receive(self, name: str, body: Body, abandon: bool) -> int | None:
+        """One receive of the library, and how many bytes it gave; None behind an end or an error."""
         try:
             chunk = await (receive_abandoned(body) if abandon else body.receive())
         except ClientError as error:
             self._tell("stream-failed", op=name, **failure_of(error))
-            return False
+            return None
         if chunk is None:
             self._tell("end", op=name)
-            return False
+            return None
         self._tell("chunk", op=name, **bytes_of(chunk))
-        return True
+        return len(chunk)
 
     async def _tell_closed(self, name: str, client: Client) -> None:
         await client.closed()

@@ -152,7 +152,8 @@ class Adapter(unittest.IsolatedAsyncioTestCase):
         while (await self.ask("census", conn="c"))["queuedBytes"] != 256 + 65_536 + 65_537 + 256:
             pass
         self.assertEqual(self.told, [])
-        await self.ask("read", op="o", max=3, abandon=True)
+        await self.ask("read", op="o", max=2, abandon=True)
+        await self.ask("read", op="o", max=9, bytes=65_537)
         chunks = [await self.event() for _ in sizes]
         told = [(chunk["bytes"], "dataBase64" in chunk) for chunk in chunks]
         self.assertEqual(told, [(1, True), (65_536, True), (65_537, False)])

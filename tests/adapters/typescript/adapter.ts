@@ -39,11 +39,18 @@ type OpenCommand = { conn: string } & (
   | { transport: "stdio"; argv: string[]; env: Record<string, string> }
 );
 
+/** How far to receive, and whether the first receive is given up where it waits. */
+interface Reading {
+  max: number;
+  bytes?: number;
+  abandon?: boolean;
+}
+
 type Command = { id: number } & (
   | { command: "hello"; control: number[] }
   | ({ command: "open" } & OpenCommand)
   | ({ command: "request" } & RequestCommand)
-  | { command: "read"; op: string; max?: number; abandon?: boolean }
+  | ({ command: "read"; op: string } & Partial<Reading>)
   | { command: "drop"; op: string; foreign?: boolean }
   | { command: "drain" | "cancel"; op: string }
   | { command: "census" | "close"; conn: string }
@@ -105,9 +112,9 @@ async function execute(command: Command): Promise<void> {
       return;
     }
     case "read":
-      return startReading(id, find(ops, command.op), command.max ?? 1, command.abandon ?? false);
+      return startReading(id, find(ops, command.op), { max: 1, ...command });
     case "drain":
-      return startReading(id, find(ops, command.op), Infinity, false);
+      return startReading(id, find(ops, command.op), { max: Infinity });
     case "drop": {
       if (command.foreign) return reply(id, "unsupported", { reason: "an object of JavaScript stays in its thread" });
       const op = find(ops, command.op);
@@ -171,19 +178,20 @@ async function call(client: Client, op: Op, request: HttpRequest): Promise<void>
   }
 }
 
-function startReading(id: number, op: Op, max: number, abandon: boolean): void {
+function startReading(id: number, op: Op, reading: Reading): void {
   if (!op.isStream) throw new Error("the call has no stream");
   reply(id, "ok");
-  op.work = op.work.then(() => read(op, max, abandon));
+  op.work = op.work.then(() => read(op, reading));
 }
 
-/** Receives up to `max` chunks. A call that failed has nothing to receive. */
-async function read(op: Op, max: number, abandon: boolean): Promise<void> {
+/** Receives up to `max` chunks, and none behind `bytes` bytes. A call that failed has nothing to receive. */
+async function read(op: Op, { max, bytes = Infinity, abandon = false }: Reading): Promise<void> {
   try {
-    for (let count = 0; count < max && op.body !== undefined; count += 1) {
-      const chunk = await (abandon ? readAbandoned(op.body) : op.body.read());
+    for (let count = 0, left = bytes; count < max && left > 0 && op.body !== undefined; count += 1) {
+      const chunk = await (abandon && count === 0 ? readAbandoned(op.body) : op.body.read());
       if (chunk === undefined) return emitFor(op, "end");
       emitFor(op, "chunk", shownBytes(chunk));
+      left -= chunk.length;
     }
   } catch (error) {
     emitFor(op, "stream-failed", failure(error));

@@ -1,12 +1,11 @@
 //! One call as the application sees it, beside what the executor said about it.
 
-use std::collections::VecDeque;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::conformance::client::messages::{Chunk, Failure, Header, Seen};
+use crate::conformance::client::receives::Receives;
 use crate::conformance::judge::{FailKind, Fault, Violation};
 use crate::conformance::trace::{Body, sha256};
 use crate::protocol::delta::DELTA_METHOD;
@@ -35,8 +34,8 @@ pub(super) struct Call {
     outcome: Option<Outcome>,
     /// The outcome came again, or for the first time, and no step has taken it.
     news: bool,
-    /// Chunks that each of the receives under way may still give; `u32::MAX` is any number.
-    receives: VecDeque<u32>,
+    /// The receives under way.
+    pub(super) receives: Receives,
     /// The application has let go of it.
     pub(super) gone: bool,
 }
@@ -134,11 +133,6 @@ impl Call {
         }
     }
 
-    /// The application receives up to so many chunks.
-    pub(super) fn receive(&mut self, chunks: u32) {
-        self.receives.push_back(chunks);
-    }
-
     /// How many bytes the application has received.
     pub(super) fn received(&self) -> usize {
         self.got.len()
@@ -202,33 +196,19 @@ impl Call {
                 Ok(())
             }
             Seen::Chunk { chunk, .. } => {
-                self.count_receive(false)?;
+                was_asked(self.receives.chunk(chunk.bytes))?;
                 self.handle_chunk(chunk)
             }
             Seen::End { .. } => {
-                self.count_receive(true)?;
+                was_asked(self.receives.outcome())?;
                 self.handle_outcome(Outcome::End)
             }
             Seen::StreamFailed { failure, .. } => {
-                self.count_receive(true)?;
+                was_asked(self.receives.outcome())?;
                 self.handle_outcome(Outcome::Failed(failure.clone()))
             }
             Seen::Closed { .. } => Ok(()),
         }
-    }
-
-    /// What comes without a receive is made up by the adapter.
-    fn count_receive(&mut self, is_last: bool) -> Result<(), Fault> {
-        let Some(left) = self.receives.front_mut() else {
-            return Err(Fault::Adapter("the adapter reads although nobody asked it to".to_owned()));
-        };
-        if *left != u32::MAX {
-            *left -= 1;
-        }
-        if is_last || *left == 0 {
-            self.receives.pop_front();
-        }
-        Ok(())
     }
 
     fn handle_chunk(&mut self, chunk: &Chunk) -> Result<(), Fault> {
@@ -285,6 +265,13 @@ impl Call {
         }
         Ok(())
     }
+}
+
+/// What comes without a receive is made up by the adapter.
+fn was_asked(asked: bool) -> Result<(), Fault> {
+    let fault =
+        || Fault::Adapter("the adapter reads although nobody asked it to, or more than it was asked".to_owned());
+    asked.then_some(()).ok_or_else(fault)
 }
 
 /// An adapter whose hash is not that of its bytes compares nothing.

@@ -189,8 +189,10 @@ test("it reads only when asked, and behind the end too", async (t) => {
   await adapter.tells("o", "response");
   await adapter.does("sync");
   assert.equal(adapter.lines.some((line) => line["event"] === "chunk"), false);
-  await adapter.does("read", { op: "o", max: 2, abandon: true });
+  await adapter.does("read", { op: "o", max: 5, bytes: 4, abandon: true });
   await adapter.sees((line) => line["dataBase64"] === base64("<2>"));
+  await adapter.does("sync");
+  assert.equal(adapter.lines.filter((line) => line["event"] === "chunk").length, 2);
   await adapter.does("read", { op: "o", max: 5 });
   await adapter.tells("o", "end");
   await adapter.does("read", { op: "o", max: 5 });
