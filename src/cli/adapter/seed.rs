@@ -1,5 +1,6 @@
 //! The seed client under test, with the defects that it is told to have.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     client: SeedClient,
     /// The executor that it started; killed with the connection.
     _child: Option<Child>,
+    /// Calls for which this application had to think of a `requestId`.
+    named: AtomicU64,
 }
 
 /// A body of it.
@@ -74,7 +77,39 @@ impl ClientUnderTest for Seed {
         let (connection, child) = connect(endpoint).await?;
         let config = Config { defects: self.defects, ..Config::default() };
         let client = SeedClient::connect(connection, config).await.map_err(of_call)?;
-        Ok(Connection { client, _child: child })
+        Ok(Connection { client, _child: child, named: AtomicU64::new(0) })
+    }
+}
+
+impl Connection {
+    /// What the application asks for; it thinks of a `requestId` where the suite does not.
+    fn params(&self, request: Request) -> Result<RequestParams, Failure> {
+        let body = match (&request.body_base64, &request.body_fill) {
+            (Some(body), _) => Some(STANDARD.decode(body).map_err(Failure::other)?.into()),
+            (None, Some(fill)) => Some(filled(fill)?.into()),
+            (None, None) => None,
+        };
+        let header = |header: Header| RequestHeader {
+            value_env_var: header.value_env_var,
+            ..RequestHeader::new(&header.name, header.value)
+        };
+        Ok(RequestParams {
+            request_id: request
+                .request_id
+                .unwrap_or_else(|| format!("call-{}", self.named.fetch_add(1, Ordering::Relaxed))),
+            method: request.method,
+            url: request.url,
+            headers: request.headers.into_iter().map(header).collect(),
+            body,
+            timeout: request.timeout_ms.map(Duration::from_millis),
+            redirect_policy: if request.redirect.as_deref() == Some("stop") {
+                RedirectPolicy::Stop
+            } else {
+                RedirectPolicy::Follow
+            },
+            // The library's own business, whatever its caller writes here.
+            stream_response: true,
+        })
     }
 }
 
@@ -82,12 +117,12 @@ impl ConnectionUnderTest for Connection {
     type Body = Stream;
 
     async fn request(&self, request: Request) -> Result<(Head, Bytes), Failure> {
-        let response = self.client.request(params(request)?).await.map_err(of_call)?;
+        let response = self.client.request(self.params(request)?).await.map_err(of_call)?;
         Ok((head(&response), response.body))
     }
 
     async fn stream(&self, request: Request) -> Result<(Head, Stream), Failure> {
-        let (response, body) = self.client.stream(params(request)?).await.map_err(of_call)?;
+        let (response, body) = self.client.stream(self.params(request)?).await.map_err(of_call)?;
         Ok((head(&response), Stream(body)))
     }
 
@@ -130,30 +165,4 @@ fn head(response: &ResponseHead) -> Head {
         value_env_var: None,
     };
     Head { status: response.status, headers: response.headers.iter().map(entry).collect() }
-}
-
-fn params(request: Request) -> Result<RequestParams, Failure> {
-    let body = match (&request.body_base64, &request.body_fill) {
-        (Some(body), _) => Some(STANDARD.decode(body).map_err(Failure::other)?.into()),
-        (None, Some(fill)) => Some(filled(fill)?.into()),
-        (None, None) => None,
-    };
-    let header = |header: Header| RequestHeader {
-        value_env_var: header.value_env_var,
-        ..RequestHeader::new(&header.name, header.value)
-    };
-    Ok(RequestParams {
-        request_id: request.request_id.unwrap_or_default(),
-        method: request.method,
-        url: request.url,
-        headers: request.headers.into_iter().map(header).collect(),
-        body,
-        timeout: request.timeout_ms.map(Duration::from_millis),
-        redirect_policy: if request.redirect.as_deref() == Some("stop") {
-            RedirectPolicy::Stop
-        } else {
-            RedirectPolicy::Follow
-        },
-        stream_response: request.stream,
-    })
 }

@@ -322,14 +322,15 @@ impl Talk {
         answer.unwrap_or_else(|_| Err(format!("no reply within {} ms", limit.as_millis())))
     }
 
-    /// Sends a command that no version of the protocol has, and waits for its reply.
+    /// Sends a command that the protocol does not have in this form, its `id` added, and waits for its reply.
     ///
     /// # Errors
     ///
     /// As [`Talk::ask`].
-    pub async fn ask_unknown(&mut self, limit: Duration) -> Result<Reply, String> {
+    pub async fn ask_freely(&mut self, mut line: Value, limit: Duration) -> Result<Reply, String> {
         let (command, _) = self.session.command(Order::Sync);
-        let line = format!("{{\"id\":{},\"command\":\"no-such-command\",\"of\":[1]}}\n", command.id).into_bytes();
+        line["id"] = command.id.into();
+        let line = format!("{line}\n").into_bytes();
         let commands = self.session.adapter.commands.lock().clone();
         let sent = async move {
             if let Some(commands) = commands {

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::adapter::{Adapter, Talk};
 use super::driver::{Surroundings, run_case};
 use super::messages::{CONTROL, Hello, Order, Reply};
@@ -47,11 +49,12 @@ pub async fn introduce(adapter: &Adapter, start: Duration, time_scale: f64) -> R
             "the adapter speaks version {theirs} of the adapter protocol; this suite speaks {CONTROL}"
         ));
     }
-    let second = expect_hello(talk.ask(hello(), reply).await)?;
+    let noisy = json!({"command": "hello", "control": [CONTROL], "suite": "", "news": {"of": [1, null]}});
+    let second = expect_hello(talk.ask_freely(noisy, reply).await)?;
     if first != second {
         return Err("two `hello`s of the adapter declare different things; they have to be equal".to_owned());
     }
-    match talk.ask_unknown(reply).await {
+    match talk.ask_freely(json!({"command": "no-such-command", "of": [1]}), reply).await {
         Ok(Reply::Unsupported { .. }) => {}
         Ok(other) => {
             let next = format!("reply `unsupported`, with a reason, to every command that {DOCUMENT} does not have");
@@ -84,7 +87,7 @@ fn expect_hello(answer: Result<Reply, String>) -> Result<Hello, String> {
     }
 }
 
-/// Plays a few calls whose outcome is beyond doubt.
+/// Plays a few calls whose outcome is beyond doubt. A clause that the library breaks on the way is left to its own cases.
 ///
 /// # Errors
 ///
@@ -95,6 +98,7 @@ pub async fn check(adapter: &Adapter, around: Surroundings<'_>) -> Result<(), St
         let found = |finding: &Finding| format!("at `{}` came: {}", finding.expected, finding.got);
         let came = match &run.judgement {
             Judgement::Pass | Judgement::Warn(_) => continue,
+            Judgement::Fail(_, finding) if !case.clauses.contains(&finding.clause) => continue,
             Judgement::Fail(_, finding) | Judgement::Timeout(finding) | Judgement::NoHandshake(finding) => {
                 found(finding)
             }
@@ -115,6 +119,6 @@ mod tests {
 
     #[test]
     fn the_checks_read() {
-        assert_eq!(CASES.len(), 5);
+        assert_eq!(CASES.len(), 4);
     }
 }
