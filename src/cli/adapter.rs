@@ -9,7 +9,7 @@ use clap::Args;
 use exec_http::conformance::client::messages::{Endpoint, Failure};
 use exec_http::conformance::client::serve::serve;
 use exec_http::conformance::client::under_test::ClientUnderTest;
-use exec_http::conformance::zoo::seed_client::Defect;
+use exec_http::conformance::zoo::seed_client::{Defect, Defects};
 use exec_http::transport::{Connection, lines, websocket};
 use tokio::process::{Child, Command};
 
@@ -25,6 +25,9 @@ pub(crate) struct Adapter {
     /// Switch a defect of the seed client on; may be repeated.
     #[arg(long, value_name = "DEFECT", requires = "seed", value_parser = defect)]
     defect: Vec<Defect>,
+    /// Switch on what the seed client had when it was first merged.
+    #[arg(long, requires = "seed")]
+    merged: bool,
 }
 
 fn defect(name: &str) -> Result<Defect, String> {
@@ -34,7 +37,9 @@ fn defect(name: &str) -> Result<Defect, String> {
 
 /// Serves the adapter protocol on standard input and output.
 pub(crate) fn run(arguments: &Adapter) -> ExitCode {
-    if arguments.seed { serve_stdio(Seed::new(&arguments.defect)) } else { serve_stdio(BuiltIn) }
+    let merged = if arguments.merged { Defects::MERGED } else { &[] };
+    let defects = merged.iter().chain(&arguments.defect).copied().collect();
+    if arguments.seed { serve_stdio(Seed::new(defects)) } else { serve_stdio(BuiltIn) }
 }
 
 fn serve_stdio(client: impl ClientUnderTest) -> ExitCode {

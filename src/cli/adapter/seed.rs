@@ -9,7 +9,7 @@ use bytes::Bytes;
 use exec_http::conformance::case::Transport;
 use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Header, Hello, Kind, Limits, Request};
 use exec_http::conformance::client::under_test::{BodyUnderTest, Census, ClientUnderTest, ConnectionUnderTest, Head};
-use exec_http::conformance::zoo::seed_client::{Body, CallError, Config, Defect, Defects, SeedClient};
+use exec_http::conformance::zoo::seed_client::{Body, CallError, Config, Defects, SeedClient};
 use exec_http::protocol::http::{RedirectPolicy, RequestHeader, RequestParams, ResponseHead};
 use exec_http::protocol::limits;
 use tokio::process::Child;
@@ -38,8 +38,8 @@ pub(super) struct Stream(Body);
 
 impl Seed {
     /// With these defects.
-    pub(super) fn new(defects: &[Defect]) -> Self {
-        Self { defects: defects.iter().copied().collect() }
+    pub(super) fn new(defects: Defects) -> Self {
+        Self { defects }
     }
 }
 
