@@ -12,7 +12,7 @@ fn refused(lines: &str, expected: &str) {
 
 #[test]
 fn the_example_of_the_notation_reads() {
-    let document = include_str!("../../../docs/notation.md");
+    let document = include_str!("../../../../docs/notation.md");
     let example = document.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let cases = parse_cases("stream.case", example).unwrap_or_else(|error| panic!("{error}"));
     let [case] = &cases[..] else { panic!("one case") };
