@@ -280,21 +280,10 @@ impl Client {
     }
 
     fn connected(&mut self, connection: &str, conditions: &[Condition], names: &Names) -> Progress {
-        let Some(head) = &self.connection(connection).head else { return Progress::Pending };
-        let entry = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-        let entries: Vec<_> = head.lines().skip(1).filter_map(entry).collect();
-        for condition in conditions {
-            let matched = match condition {
-                Condition::Header(..) | Condition::NoHeader(_) => {
-                    match_header(condition, entries.clone(), names, false)
-                }
-                _ => Err("a connection has headers only".to_owned()),
-            };
-            if let Err(fault) = matched {
-                return Progress::failed(fault);
-            }
+        match (self.connection(connection).connected(conditions, names), self.opened.get(connection)) {
+            (Progress::Pending, Some(Err(failure))) => Progress::failed(format!("no connection: {}", failure.message)),
+            (progress, _) => progress,
         }
-        Progress::MET
     }
 
     fn asked(&mut self, call: &str, params: &Value, body: Option<&Template>, names: &mut Names) -> Progress {
