@@ -4,13 +4,13 @@ use std::process::Command;
 
 const HELLO: &str = r#"{"id":1,"reply":"hello","control":1,"adapter":"null","library":"none","language":"sh","transports":["ws"],"features":[],"limits":{}}"#;
 
-/// Reads on and writes nothing, while its output stays open.
-const SILENT: &str = "exec 3>&1; exec cat >/dev/null";
+/// Reads on and writes nothing.
+const SILENT: &str = "while read -r line; do :; done";
 
 /// Runs the suite against a shell script, and returns its exit code and all that it says.
-fn conform(script: &str) -> (Option<i32>, String) {
+fn conform(transport: &str, script: &str) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_exec-http"))
-        .args(["conform", "client", "--transport", "ws", "--time-scale", "0.1", "--", "/bin/sh", "-c", script])
+        .args(["conform", "client", "--transport", transport, "--time-scale", "0.1", "--", "/bin/sh", "-c", script])
         .output()
         .expect("the program can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -19,7 +19,7 @@ fn conform(script: &str) -> (Option<i32>, String) {
 
 #[track_caller]
 fn is_not_fooled_by(script: &str, cause: &str) {
-    let (code, text) = conform(script);
+    let (code, text) = conform("ws", script);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains(cause) && text.contains("next:"), "{text}");
     assert!(text.trim_end().lines().last().is_some_and(|line| line.starts_with("0 passed, 0 failed, ")), "{text}");
@@ -63,6 +63,27 @@ fn echoes() {
 fn answers_every_command_with_an_error() {
     let script = numbered(r#"echo "{\"id\":$n,\"reply\":\"error\",\"where\":\"library\",\"message\":\"no\"}""#);
     is_not_fooled_by(&script, "answers `hello` with Error");
+}
+
+#[test]
+fn cannot_connect() {
+    is_not_fooled_by(&cannot_open(r#"["ws"]"#), "came: no connection: not written yet");
+}
+
+#[test]
+fn has_one_cause_on_both_transports() {
+    let (code, text) = conform("both", &cannot_open(r#"["ws","stdio"]"#));
+    assert_eq!(code, Some(3), "{text}");
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.contains("results have one cause: the adapter is not ready: "), "{text}");
+}
+
+/// A script that says hello with those transports, and opens no connection.
+fn cannot_open(transports: &str) -> String {
+    let hello = HELLO.replace("\"id\":1", "\"id\":'$n'").replace(r#"["ws"]"#, transports);
+    numbered(&format!(
+        r#"case $line in *hello*) echo '{hello}';; *no-such*) echo "{{\"id\":$n,\"reply\":\"unsupported\",\"reason\":\"\"}}";; *open*) echo "{{\"id\":$n,\"reply\":\"failed\",\"kind\":\"other\",\"message\":\"not written yet\"}}";; *) echo "{{\"id\":$n,\"reply\":\"ok\"}}";; esac"#
+    ))
 }
 
 /// A script that does that for each line, with the ids that the suite gives: they count from 1.

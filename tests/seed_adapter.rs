@@ -12,7 +12,7 @@ fn conform(name: &str, seed: &[&str], only: &[&str]) -> (Option<i32>, Vec<Value>
     let results = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{name}.jsonl"));
     let mut command = Command::new(EXEC_HTTP);
     command.args(["conform", "client", "--json"]).arg(&results);
-    only.iter().for_each(|case| drop(command.args(["--only", case])));
+    command.args(only.iter().flat_map(|case| ["--only", case]));
     command.args(["--", EXEC_HTTP, "adapter", "--seed"]).args(seed);
     let output = command.output().expect("the program can be started");
     let text = std::fs::read_to_string(&results).expect("the results were written");

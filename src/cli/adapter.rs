@@ -1,11 +1,13 @@
 //! `exec-http adapter`: the adapter of the built-in client, or of the seed client with the defects that it is told to have.
+//! `exec-http adapter new`: the beginning of another one.
 
 mod built_in;
+mod new;
 mod seed;
 
 use std::process::{ExitCode, Stdio};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use exec_http::conformance::client::messages::{Endpoint, Failure};
 use exec_http::conformance::client::serve::serve;
 use exec_http::conformance::client::under_test::ClientUnderTest;
@@ -18,7 +20,10 @@ use seed::Seed;
 
 /// Options of the adapter.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Adapter {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// Be the adapter of the seed client instead.
     #[arg(long)]
     seed: bool,
@@ -30,16 +35,26 @@ pub(crate) struct Adapter {
     merged: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the skeleton of an adapter for another library; docs/adapter.md says what it does.
+    New(new::New),
+}
+
 fn defect(name: &str) -> Result<Defect, String> {
     let names = || Defect::ALL.iter().map(|defect| defect.name()).collect::<Vec<_>>().join(", ");
     Defect::from_name(name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-/// Serves the adapter protocol on standard input and output.
+/// Serves the adapter protocol on standard input and output, or writes a skeleton.
 pub(crate) fn run(arguments: &Adapter) -> ExitCode {
     let merged = if arguments.merged { Defects::MERGED } else { &[] };
     let defects = merged.iter().chain(&arguments.defect).copied().collect();
-    if arguments.seed { serve_stdio(Seed::new(defects)) } else { serve_stdio(BuiltIn) }
+    match &arguments.task {
+        Some(Task::New(options)) => new::run(options),
+        None if arguments.seed => serve_stdio(Seed::new(defects)),
+        None => serve_stdio(BuiltIn),
+    }
 }
 
 fn serve_stdio(client: impl ClientUnderTest) -> ExitCode {

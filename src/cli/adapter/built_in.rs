@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use exec_http::client::{Body, CallError, Client, ConnectError, HeaderEnvVar, RequestOptions};
 use exec_http::conformance::case::Transport;
-use exec_http::conformance::client::messages::{
-    CONTROL, Endpoint, Failure, Fill, Header, Hello, Kind, Limits, Request,
-};
+use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Header, Hello, Kind, Limits, Request};
 use exec_http::conformance::client::under_test::{BodyUnderTest, Census, ClientUnderTest, ConnectionUnderTest, Head};
 use exec_http::protocol::http::RedirectPolicy;
 use exec_http::protocol::limits;
@@ -18,9 +14,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tokio::process::Child;
 
 use super::connect;
-
-/// Bytes of the largest request body that is made of a pattern.
-const FILL_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The client of this package.
 pub(super) struct BuiltIn;
@@ -157,12 +150,7 @@ fn head(status: u16, headers: &HeaderMap) -> Head {
 }
 
 fn to_http(request: Request) -> Result<http::Request<Bytes>, Failure> {
-    let body = match (&request.body_base64, &request.body_fill) {
-        (Some(body), _) => STANDARD.decode(body).map_err(Failure::other)?,
-        (None, Some(fill)) => filled(fill)?,
-        (None, None) => Vec::new(),
-    };
-    let mut out = http::Request::new(Bytes::from(body));
+    let mut out = http::Request::new(request.body()?.unwrap_or_default());
     *out.method_mut() = request.method.parse::<Method>().map_err(Failure::other)?;
     *out.uri_mut() = request.url.parse::<Uri>().map_err(Failure::other)?;
     let mut header_env_vars = Vec::new();
@@ -183,12 +171,4 @@ fn to_http(request: Request) -> Result<http::Request<Bytes>, Failure> {
     let timeout = request.timeout_ms.map(Duration::from_millis);
     out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars });
     Ok(out)
-}
-
-pub(super) fn filled(fill: &Fill) -> Result<Vec<u8>, Failure> {
-    let pattern = STANDARD.decode(&fill.pattern_base64).map_err(Failure::other)?;
-    if pattern.is_empty() || fill.bytes > FILL_BYTES {
-        return Err(Failure::other("a body without a pattern, or too large"));
-    }
-    Ok(pattern.iter().copied().cycle().take(fill.bytes as usize).collect())
 }

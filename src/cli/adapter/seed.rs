@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use exec_http::conformance::case::Transport;
 use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Header, Hello, Kind, Limits, Request};
@@ -14,7 +12,7 @@ use exec_http::protocol::http::{RedirectPolicy, RequestHeader, RequestParams, Re
 use exec_http::protocol::limits;
 use tokio::process::Child;
 
-use super::built_in::{filled, kind_of};
+use super::built_in::kind_of;
 use super::connect;
 
 /// The seed client.
@@ -84,11 +82,7 @@ impl ClientUnderTest for Seed {
 impl Connection {
     /// What the application asks for; it thinks of a `requestId` where the suite does not.
     fn params(&self, request: Request) -> Result<RequestParams, Failure> {
-        let body = match (&request.body_base64, &request.body_fill) {
-            (Some(body), _) => Some(STANDARD.decode(body).map_err(Failure::other)?.into()),
-            (None, Some(fill)) => Some(filled(fill)?.into()),
-            (None, None) => None,
-        };
+        let body = request.body()?;
         let header = |header: Header| RequestHeader {
             value_env_var: header.value_env_var,
             ..RequestHeader::new(&header.name, header.value)

@@ -55,6 +55,8 @@ struct Switchboard {
     waiting: HashMap<u64, u64>,
     /// The cases under way.
     cases: HashMap<u64, Events>,
+    /// How it ended; said to cases that begin later, too.
+    end: Option<What>,
 }
 
 impl Adapter {
@@ -86,6 +88,10 @@ impl Adapter {
         let mut board = self.switchboard.lock();
         board.last_case += 1;
         let case = board.last_case;
+        if let Some(end) = &board.end {
+            // A case that listens has room for it.
+            let _ = events.try_send((Instant::now(), end.clone()));
+        }
         board.cases.insert(case, events);
         Session { adapter: self.clone(), case }
     }
@@ -259,8 +265,13 @@ async fn read(mut stdout: ChildStdout, switchboard: Arc<Mutex<Switchboard>>, pro
     tell_all(&switchboard, &What::Exited { code: status.and_then(|status| status.code()) }).await;
 }
 
+/// Tells all cases how it ended.
 async fn tell_all(switchboard: &Mutex<Switchboard>, what: &What) {
-    let cases: Vec<Events> = switchboard.lock().cases.values().cloned().collect();
+    let cases: Vec<Events> = {
+        let mut board = switchboard.lock();
+        board.end = Some(what.clone());
+        board.cases.values().cloned().collect()
+    };
     for events in cases {
         let _ = events.send((Instant::now(), what.clone())).await;
     }

@@ -104,9 +104,9 @@ pub async fn check(adapter: &Adapter, around: Surroundings<'_>) -> Result<(), St
             }
             Judgement::Error(reason) => reason.clone(),
         };
-        let on = around.transport;
+        // In the same words on every transport, so that a run with several has one cause.
         return Err(format!(
-            "the adapter is not ready: {} (over {on}). {came}; next: look at what it does there, step by step:\n{}",
+            "the adapter is not ready: {} {came}; next: look at what it does there, step by step:\n{}",
             case.description, case.text
         ));
     }

@@ -13,7 +13,7 @@ use super::script::ClientAction;
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_body, match_header, match_json, match_outcome};
+use crate::conformance::matcher::{Answered, match_body, match_json, match_outcome};
 use crate::conformance::trace::{Body, Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
@@ -282,21 +282,10 @@ impl Client {
     }
 
     fn connected(&mut self, connection: &str, conditions: &[Condition], names: &Names) -> Progress {
-        let Some(head) = &self.connection(connection).head else { return Progress::Pending };
-        let entry = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-        let entries: Vec<_> = head.lines().skip(1).filter_map(entry).collect();
-        for condition in conditions {
-            let matched = match condition {
-                Condition::Header(..) | Condition::NoHeader(_) => {
-                    match_header(condition, entries.clone(), names, false)
-                }
-                _ => Err("a connection has headers only".to_owned()),
-            };
-            if let Err(fault) = matched {
-                return Progress::failed(fault);
-            }
+        match (self.connection(connection).connected(conditions, names), self.opened.get(connection)) {
+            (Progress::Pending, Some(Err(failure))) => Progress::failed(format!("no connection: {}", failure.message)),
+            (progress, _) => progress,
         }
-        Progress::MET
     }
 
     fn asked(&mut self, call: &str, params: &Value, body: Option<&Template>, names: &mut Names) -> Progress {

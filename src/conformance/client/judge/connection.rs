@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::conformance::judge::{FailKind, Violation};
+use crate::conformance::case::Condition;
+use crate::conformance::case::template::Names;
+use crate::conformance::judge::{FailKind, Progress, Violation};
+use crate::conformance::matcher::match_header;
 use crate::conformance::trace::Body;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
@@ -81,6 +84,25 @@ pub(super) struct Answer {
 }
 
 impl Connection {
+    /// Whether the client has connected with such headers.
+    pub(super) fn connected(&self, conditions: &[Condition], names: &Names) -> Progress {
+        let Some(head) = &self.head else { return Progress::Pending };
+        let entry = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        let entries: Vec<_> = head.lines().skip(1).filter_map(entry).collect();
+        for condition in conditions {
+            let matched = match condition {
+                Condition::Header(..) | Condition::NoHeader(_) => {
+                    match_header(condition, entries.clone(), names, false)
+                }
+                _ => Err("a connection has headers only".to_owned()),
+            };
+            if let Err(fault) = matched {
+                return Progress::failed(fault);
+            }
+        }
+        Progress::MET
+    }
+
     /// The suite sent a frame.
     pub(super) fn handle_sent(&mut self, text: &str) {
         let Ok(message) = Message::decode(text.as_bytes()) else { return };
