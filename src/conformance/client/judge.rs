@@ -2,24 +2,24 @@
 
 mod call;
 mod connection;
+mod sight;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::messages::{Command, Failure, Line, Order as Told, Reply, Seen};
-use super::script::{ClientAction, Sight};
+use super::script::ClientAction;
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{
-    Answered, match_body, match_header, match_json, match_kind, match_lacks, match_outcome,
-};
+use crate::conformance::matcher::{Answered, match_body, match_header, match_json, match_lacks, match_outcome};
 use crate::conformance::trace::{Body, Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use call::{Call, Outcome};
 use connection::Connection;
+use sight::check_failure;
 
 /// Behind the name of a call, the name under which the `id` of its request is kept as JSON. No case can write it.
 const ID_NAME: &str = " id";
@@ -125,10 +125,9 @@ impl Client {
 
     /// Joins the newest request with the call of the application that asked for it.
     fn join(&mut self, connection: &str, names: &mut Names) -> Result<(), Violation> {
-        let Some(asked) = self.connections.get_mut(connection).and_then(|connection| connection.requests.last_mut())
-        else {
-            return Ok(());
-        };
+        let Some(found) = self.connections.get_mut(connection) else { return Ok(()) };
+        let is_later = found.is_later;
+        let Some(asked) = found.requests.last_mut() else { return Ok(()) };
         if asked.taken || asked.method != REQUEST_METHOD {
             return Ok(());
         }
@@ -144,6 +143,9 @@ impl Client {
                 let expected = "streamResponse as the application's call needs it, whatever else it asked for";
                 return Err(Violation::new(FailKind::Assertion, "PARAMS-28", expected, &asked.text));
             }
+        } else if is_later && self.calls.values().any(|call| call.connection == connection && call.url == url) {
+            let expected = "no call of an earlier connection";
+            return Err(Violation::new(FailKind::Assertion, "CLOSE-12", expected, &asked.text));
         }
         Ok(())
     }
@@ -215,6 +217,10 @@ impl Client {
     fn client_progress(&mut self, step: &Step, action: &ClientAction, setting: &mut Setting) -> Progress {
         match action {
             ClientAction::Open | ClientAction::Greet(_) => Progress::DONE,
+            ClientAction::Readmit => {
+                self.connections.insert(step.connection.clone(), Connection::later());
+                Progress::DONE
+            }
             ClientAction::Answer { .. } | ClientAction::Deltas(_) | ClientAction::Send(..) => Progress::DONE,
             ClientAction::Call { .. } | ClientAction::Order(..) | ClientAction::Sync | ClientAction::HangUp => {
                 self.replied(|_| Progress::DONE)
@@ -234,7 +240,9 @@ impl Client {
             ClientAction::SawClosed if self.told_closed.contains(&step.connection) => Progress::MET,
             ClientAction::SawClosed => Progress::Pending,
             ClientAction::Saw(call, sight) => self.saw(call, sight, &setting.names),
-            ClientAction::Asked { call, params, body } => self.asked(call, params, body.as_ref(), &mut setting.names),
+            ClientAction::Asked { call, params, body, lacks } => {
+                self.asked(call, params, (body.as_ref(), lacks.as_ref()), &mut setting.names)
+            }
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
                 let connection = self.connection(&step.connection);
@@ -297,7 +305,13 @@ impl Client {
         Progress::MET
     }
 
-    fn asked(&mut self, call: &str, params: &Value, body: Option<&Template>, names: &mut Names) -> Progress {
+    fn asked(
+        &mut self,
+        call: &str,
+        params: &Value,
+        (body, lacks): (Option<&Template>, Option<&Template>),
+        names: &mut Names,
+    ) -> Progress {
         let Some(found) = self.calls.get(call) else { return Progress::failed("no such call") };
         let Some(request_id) = &found.request_id else {
             return match found.outcome() {
@@ -313,7 +327,8 @@ impl Client {
             None => Progress::Pending,
             Some(asked) => match match_json(params, Some(&asked.params), names).and_then(|()| {
                 let sent = asked.params["bodyBase64"].as_str().and_then(Body::from_text);
-                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))
+                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))?;
+                lacks.map_or(Ok(()), |text| match_lacks(text, &asked.text, names))
             }) {
                 Ok(()) => Progress::MET,
                 Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
@@ -367,140 +382,4 @@ impl Client {
             _ => Progress::failed("the end of the connection by the client"),
         }
     }
-
-    fn saw(&mut self, name: &str, sight: &Sight, names: &Names) -> Progress {
-        let Some(call) = self.calls.get_mut(name) else { return Progress::failed("no such call") };
-        match sight {
-            Sight::Response(statuses, conditions) => call.saw_response(statuses, conditions, names),
-            Sight::Bytes(expected) => call.saw_bytes(expected, names),
-            Sight::End => {
-                let progress = match call.untaken_outcome() {
-                    _ if !call.untaken().is_empty() => Progress::failed(format!("more bytes: {}", call.describe())),
-                    Some(Outcome::End) => Progress::MET,
-                    Some(Outcome::Failed(failure)) => Progress::failed(format!("an error: {}", describe(failure))),
-                    None => return Progress::Pending,
-                };
-                call.take_outcome();
-                progress
-            }
-            Sight::Fails { after_any, conditions } => {
-                let progress = match call.untaken_outcome() {
-                    _ if !after_any && !call.untaken().is_empty() => {
-                        Progress::failed(format!("more bytes: {}", call.describe()))
-                    }
-                    Some(Outcome::Failed(failure)) => check_failure(failure, conditions, names),
-                    Some(Outcome::End) => Progress::failed("a clean end"),
-                    None => match &call.response {
-                        Some((response, false)) => {
-                            Progress::failed(format!("a response with status {}", response.status))
-                        }
-                        _ => return Progress::Pending,
-                    },
-                };
-                call.take_outcome();
-                progress
-            }
-            Sight::Silent => {
-                let seen = call.response.as_ref().is_some_and(|(_, taken)| !taken);
-                if seen || !call.untaken().is_empty() || call.untaken_outcome().is_some() {
-                    Progress::failed(call.describe())
-                } else {
-                    Progress::DONE
-                }
-            }
-        }
-    }
-}
-
-impl Call {
-    fn saw_response(&mut self, statuses: &[u16], conditions: &[Condition], names: &Names) -> Progress {
-        if let Some(Outcome::Failed(failure)) = self.outcome() {
-            return Progress::failed(format!("an error: {}", describe(failure)));
-        }
-        let Some((response, taken)) = &mut self.response else { return Progress::Pending };
-        *taken = true;
-        if !statuses.contains(&response.status) {
-            return Progress::failed(format!("status {}", response.status));
-        }
-        let entries = || response.headers.iter().map(|header| (header.name.clone(), header.value.clone()));
-        for condition in conditions {
-            let matched = match condition {
-                Condition::Header(..) | Condition::NoHeader(_) => {
-                    match_header(condition, entries().collect(), names, false)
-                }
-                Condition::Body(expected) => match (expected.resolve(names), &response.body) {
-                    (Ok(expected), Some(body)) if crate::conformance::trace::sha256(&expected) == body.sha256 => Ok(()),
-                    (Ok(_), Some(body)) => Err(format!("another body, of {} bytes", body.bytes)),
-                    (Ok(_), None) => Err("no body".to_owned()),
-                    (Err(fault), _) => Err(fault),
-                },
-                _ => Err("a condition for errors only".to_owned()),
-            };
-            if let Err(fault) = matched {
-                return Progress::failed(fault);
-            }
-        }
-        Progress::MET
-    }
-
-    fn saw_bytes(&mut self, expected: &Template, names: &Names) -> Progress {
-        let expected = match expected.resolve(names) {
-            Ok(expected) => expected,
-            Err(fault) => return Progress::failed(fault),
-        };
-        let there = self.untaken().len().min(expected.len());
-        if self.untaken()[..there] != expected[..there] {
-            return Progress::failed(self.describe());
-        }
-        if there == expected.len() {
-            self.take(there);
-            return Progress::MET;
-        }
-        match self.outcome() {
-            None => Progress::Pending,
-            Some(Outcome::End) => Progress::failed(format!("the end: {}", self.describe())),
-            Some(Outcome::Failed(failure)) => Progress::failed(format!("an error: {}", describe(failure))),
-        }
-    }
-
-    /// What the application has seen, in words.
-    fn describe(&self) -> String {
-        let shown = String::from_utf8_lossy(&self.untaken()[..self.untaken().len().min(100)]).into_owned();
-        let response = self.response.as_ref().map_or("no response".to_owned(), |(response, _)| {
-            format!("status {}, {} bytes, {:?} of them new", response.status, self.received(), shown)
-        });
-        match self.outcome() {
-            None => response,
-            Some(Outcome::End) => format!("{response}, the end"),
-            Some(Outcome::Failed(failure)) => format!("{response}, an error: {}", describe(failure)),
-        }
-    }
-}
-
-fn describe(failure: &Failure) -> String {
-    let kind = serde_json::to_value(failure.kind).ok();
-    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
-    format!("{kind}: {}", failure.message)
-}
-
-fn check_failure(failure: &Failure, conditions: &[Condition], names: &Names) -> Progress {
-    let kind = serde_json::to_value(failure.kind).ok();
-    for condition in conditions {
-        let matched = match condition {
-            Condition::Kind(words) => match_kind(words, kind.as_ref().and_then(Value::as_str)),
-            Condition::Code(codes) if failure.code.is_some_and(|code| codes.contains(&code)) => Ok(()),
-            Condition::Code(_) => Err(format!("code {:?}", failure.code)),
-            Condition::Lacks(text) => match_lacks(text, &failure.message, names),
-            Condition::Says(text) => match text.resolve_text(names) {
-                Ok(text) if failure.message.contains(&text) => Ok(()),
-                Ok(text) => Err(format!("{text:?} is not said")),
-                Err(fault) => Err(fault),
-            },
-            _ => Err("a condition for responses only".to_owned()),
-        };
-        if let Err(fault) = matched {
-            return Progress::failed(format!("{fault} — {}", describe(failure)));
-        }
-    }
-    Progress::MET
 }

@@ -17,6 +17,8 @@ const INITIALIZED: &str = "initialized";
 /// A connection, and what the client has sent on it.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
+    /// The client had another one before, under the same name.
+    pub(super) is_later: bool,
     /// The head of its request for a websocket; empty on stdio. `None` before the client has connected.
     pub(super) head: Option<String>,
     /// Its requests in order.
@@ -81,6 +83,11 @@ pub(super) struct Answer {
 }
 
 impl Connection {
+    /// A connection of a client that had one before.
+    pub(super) fn later() -> Self {
+        Self { is_later: true, ..Self::default() }
+    }
+
     /// The suite sent a frame.
     pub(super) fn handle_sent(&mut self, text: &str) {
         let Ok(message) = Message::decode(text.as_bytes()) else { return };
