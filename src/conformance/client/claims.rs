@@ -85,6 +85,7 @@ impl Hello {
             ("frameBytes", frame),
             ("deltaBytes", self.delta_bytes()),
             ("deltasInQueue", self.deltas_in_queue()),
+            ("hoardBytes", self.deltas_in_queue().saturating_sub(1) * self.delta_bytes()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_string()))
         .into()
@@ -92,4 +93,4 @@ impl Hello {
 }
 
 /// The names that [`Hello::names`] gives a value.
-pub const NAMES: [&str; 5] = ["queueFrames", "queueBytes", "frameBytes", "deltaBytes", "deltasInQueue"];
+pub const NAMES: [&str; 6] = ["queueFrames", "queueBytes", "frameBytes", "deltaBytes", "deltasInQueue", "hoardBytes"];
