@@ -27,6 +27,9 @@ pub const LIMITS: [(&str, u64); 3] =
 /// Bytes of a delta that every client accepts: what cases send where the library declares no limit.
 const DELTA_BYTES: u64 = 1024 * 1024;
 
+/// Large deltas that cases about the bytes that may wait need room for.
+const HOARD_DELTAS: u64 = 3;
+
 /// The limit of that name.
 fn limit(limits: &Limits, name: &str) -> Option<u64> {
     match name {
@@ -46,13 +49,33 @@ impl Hello {
         match limit(&self.limits, need) {
             None => Some(format!("needs {need}")),
             Some(value) if value > *largest => Some(format!("needs {need} of at most {largest}")),
+            Some(_) if need == "queue-bytes" => self.cannot_hoard(),
             Some(_) => None,
         }
     }
 
+    /// Why no stream can use up the bytes that may wait; `None` if one can.
+    fn cannot_hoard(&self) -> Option<String> {
+        let deltas = self.deltas_in_queue();
+        if deltas < HOARD_DELTAS {
+            return Some(format!("needs queue-bytes of at least {HOARD_DELTAS} large deltas"));
+        }
+        let few = self.limits.queue_frames.is_some_and(|frames| frames <= deltas);
+        few.then(|| "needs queue-bytes that the queue-frames of one stream can use up".to_owned())
+    }
+
+    /// The bytes of a large delta.
+    fn delta_bytes(&self) -> u64 {
+        self.limits.frame_bytes.map_or(DELTA_BYTES, |bytes| bytes.clamp(1, DELTA_BYTES))
+    }
+
+    /// How many of those may wait together.
+    fn deltas_in_queue(&self) -> u64 {
+        self.limits.queue_bytes.unwrap_or(0) / self.delta_bytes()
+    }
+
     /// The names of the limits in cases.
     pub fn names(&self) -> Names {
-        let delta = self.limits.frame_bytes.unwrap_or(DELTA_BYTES).min(DELTA_BYTES);
         let frames = self.limits.queue_frames.unwrap_or(0);
         let bytes = self.limits.queue_bytes.unwrap_or(0);
         let frame = self.limits.frame_bytes.unwrap_or(0);
@@ -60,8 +83,9 @@ impl Hello {
             ("queueFrames", frames),
             ("queueBytes", bytes),
             ("frameBytes", frame),
-            ("deltaBytes", delta),
-            ("deltasInQueue", bytes / delta),
+            ("deltaBytes", self.delta_bytes()),
+            ("deltasInQueue", self.deltas_in_queue()),
+            ("hoardBytes", self.deltas_in_queue().saturating_sub(1) * self.delta_bytes()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_string()))
         .into()
@@ -69,4 +93,4 @@ impl Hello {
 }
 
 /// The names that [`Hello::names`] gives a value.
-pub const NAMES: [&str; 5] = ["queueFrames", "queueBytes", "frameBytes", "deltaBytes", "deltasInQueue"];
+pub const NAMES: [&str; 6] = ["queueFrames", "queueBytes", "frameBytes", "deltaBytes", "deltasInQueue", "hoardBytes"];

@@ -23,6 +23,7 @@ use crate::protocol::delta::DELTA_METHOD;
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::message::Message;
+use crate::sync::Arc;
 
 /// Between two counts of what a library holds, while a step waits for it to hold nothing.
 const CENSUS_PAUSE: Duration = Duration::from_millis(5);
@@ -44,7 +45,15 @@ pub struct Surroundings<'a> {
 pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>) -> CaseRun {
     let mut stage = Stage::new(case, around.settings, None, false);
     let session = adapter.session(stage.events());
-    let mut driver = Driver { around, session, next: BTreeMap::new(), calls: BTreeMap::new(), census: None };
+    let mut driver = Driver {
+        case,
+        around,
+        session,
+        doors: BTreeMap::new(),
+        next: BTreeMap::new(),
+        calls: BTreeMap::new(),
+        census: None,
+    };
     let transport = around.transport.to_string();
     stage.record(What::Begun { names: around.names.clone(), transport, time_scale: around.settings.time_scale });
     stage.run(&mut driver).await;
@@ -53,10 +62,14 @@ pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>) 
 
 /// Plays the executor and the application.
 struct Driver<'a> {
+    /// The case.
+    case: &'a Case,
     /// What the case needs.
     around: Surroundings<'a>,
     /// The adapter.
     session: Session,
+    /// Where clients come in once more.
+    doors: BTreeMap<String, Arc<Door>>,
     /// The `seq` of the next frame of each call.
     next: BTreeMap<String, u64>,
     /// What the application does with each call.
@@ -151,7 +164,10 @@ impl Actor for Driver<'_> {
             What::Ended { connection, .. } => stage.end(connection).await,
             What::Received { connection, text, .. } => {
                 let Ok(Message::Request { id, method, .. }) = Message::decode(text.as_bytes()) else { return };
-                if !["initialize", REQUEST_METHOD, "http/request/cancel"].contains(&method.as_str()) {
+                let by_a_step = ["initialize", REQUEST_METHOD].contains(&method.as_str())
+                    || self
+                        .has_step(|action| matches!(action, ClientAction::Got { method: own, .. } if *own == method));
+                if !by_a_step {
                     let error = json!({"code": METHOD_NOT_FOUND, "message": "unknown method"});
                     let answer = json!({"id": id.to_value(), "error": error}).to_string();
                     stage.send(connection, answer.as_bytes(), Form::Frame, deadline).await;
@@ -163,6 +179,10 @@ impl Actor for Driver<'_> {
 }
 
 impl Driver<'_> {
+    fn has_step(&self, is: impl Fn(&ClientAction) -> bool) -> bool {
+        self.case.steps.iter().any(|step| matches!(&step.action, Action::Client(action) if is(action)))
+    }
+
     fn of(&mut self, call: &str) -> &mut Use {
         self.calls.entry(call.to_owned()).or_default()
     }
@@ -177,6 +197,10 @@ impl Driver<'_> {
         let connection = &step.connection;
         match action {
             ClientAction::Open => self.open(stage, connection, deadline).await.map_err(|error| error.to_string())?,
+            ClientAction::Readmit => {
+                let door = Arc::clone(self.doors.get(connection).ok_or("no client has connected before")?);
+                stage.await_client(connection, async move { door.accept().await });
+            }
             ClientAction::Call { call, request } => {
                 let request = resolve_json(request, stage.names())?;
                 let request: Request = serde_json::from_value(request).map_err(|error| error.to_string())?;
@@ -239,6 +263,11 @@ impl Driver<'_> {
     /// Opens a door for one client, and tells the application to go there.
     async fn open(&mut self, stage: &mut Stage<'_>, connection: &str, deadline: Instant) -> io::Result<()> {
         let (door, endpoint) = Door::open(self.around.transport, self.around.relay).await?;
+        let door = Arc::new(door);
+        // Where no step lets the client in again, its second attempt is refused.
+        if self.has_step(|action| matches!(action, ClientAction::Readmit)) {
+            self.doors.insert(connection.to_owned(), Arc::clone(&door));
+        }
         stage.await_client(connection, async move { door.accept().await });
         self.tell(stage, Told::Open { conn: connection.to_owned(), endpoint }, deadline).await;
         Ok(())

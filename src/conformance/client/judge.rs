@@ -13,7 +13,7 @@ use super::script::ClientAction;
 use crate::conformance::case::template::{Names, Template};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_body, match_json, match_outcome};
+use crate::conformance::matcher::{Answered, match_body, match_json, match_lacks, match_outcome};
 use crate::conformance::trace::{Body, Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
@@ -125,10 +125,9 @@ impl Client {
 
     /// Joins the newest request with the call of the application that asked for it.
     fn join(&mut self, connection: &str, names: &mut Names) -> Result<(), Violation> {
-        let Some(asked) = self.connections.get_mut(connection).and_then(|connection| connection.requests.last_mut())
-        else {
-            return Ok(());
-        };
+        let Some(found) = self.connections.get_mut(connection) else { return Ok(()) };
+        let is_later = found.is_later;
+        let Some(asked) = found.requests.last_mut() else { return Ok(()) };
         if asked.taken || asked.method != REQUEST_METHOD {
             return Ok(());
         }
@@ -144,6 +143,9 @@ impl Client {
                 let expected = "streamResponse as the application's call needs it, whatever else it asked for";
                 return Err(Violation::new(FailKind::Assertion, "PARAMS-28", expected, &asked.text));
             }
+        } else if is_later && self.calls.values().any(|call| call.connection == connection && call.url == url) {
+            let expected = "no call of an earlier connection";
+            return Err(Violation::new(FailKind::Assertion, "CLOSE-12", expected, &asked.text));
         }
         Ok(())
     }
@@ -214,6 +216,10 @@ impl Client {
     fn client_progress(&mut self, step: &Step, action: &ClientAction, setting: &mut Setting) -> Progress {
         match action {
             ClientAction::Open | ClientAction::Greet(_) => Progress::DONE,
+            ClientAction::Readmit => {
+                self.connections.insert(step.connection.clone(), Connection::later());
+                Progress::DONE
+            }
             ClientAction::Answer { .. } | ClientAction::Deltas(_) | ClientAction::Send(..) => Progress::DONE,
             ClientAction::Call { .. } | ClientAction::Order(..) | ClientAction::Sync | ClientAction::HangUp => {
                 self.replied(|_| Progress::DONE)
@@ -236,7 +242,9 @@ impl Client {
                 Some(call) => call.saw(sight, &setting.names),
                 None => Progress::failed("no such call"),
             },
-            ClientAction::Asked { call, params, body } => self.asked(call, params, body.as_ref(), &mut setting.names),
+            ClientAction::Asked { call, params, body, lacks } => {
+                self.asked(call, params, (body.as_ref(), lacks.as_ref()), &mut setting.names)
+            }
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
                 let connection = self.connection(&step.connection);
@@ -288,7 +296,13 @@ impl Client {
         }
     }
 
-    fn asked(&mut self, call: &str, params: &Value, body: Option<&Template>, names: &mut Names) -> Progress {
+    fn asked(
+        &mut self,
+        call: &str,
+        params: &Value,
+        (body, lacks): (Option<&Template>, Option<&Template>),
+        names: &mut Names,
+    ) -> Progress {
         let Some(found) = self.calls.get(call) else { return Progress::failed("no such call") };
         let Some(request_id) = &found.request_id else {
             return match found.outcome() {
@@ -304,7 +318,8 @@ impl Client {
             None => Progress::Pending,
             Some(asked) => match match_json(params, Some(&asked.params), names).and_then(|()| {
                 let sent = asked.params["bodyBase64"].as_str().and_then(Body::from_text);
-                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))
+                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))?;
+                lacks.map_or(Ok(()), |text| match_lacks(text, &asked.text, names))
             }) {
                 Ok(()) => Progress::MET,
                 Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::claims::NAMES;
-use super::script::{Answer, ClientAction, Deltas, Order, Seq, Sight};
+use super::script::{Answer, CANCEL_METHOD, ClientAction, Deltas, Order, Seq, Sight};
 use crate::conformance::case::plain::{read_conditions, read_plain};
 use crate::conformance::case::steps::{Reading, merge, read_outcomes};
 use crate::conformance::case::template::{Count, Template};
@@ -20,14 +20,6 @@ const FUNCTIONS: [&str; 9] = ["base64", "repeat", "base64-fill", "any", "absent"
 
 /// The steps by which a library opens a connection.
 pub fn opening(connection: &str, line: usize) -> Vec<Step> {
-    let actions = [
-        ClientAction::Open,
-        ClientAction::Connected(Vec::new()),
-        got("initialize"),
-        ClientAction::Greet(json!({})),
-        got("initialized"),
-        ClientAction::Opened,
-    ];
     let step = |action| Step {
         line,
         source: format!("the client connects: {connection}"),
@@ -37,7 +29,13 @@ pub fn opening(connection: &str, line: usize) -> Vec<Step> {
         or_closed: false,
         or_malformed: false,
     };
+    let actions = [vec![ClientAction::Open], handshake(), vec![ClientAction::Opened]].concat();
     actions.into_iter().map(step).collect()
+}
+
+/// What the executor has to do with a client that connects.
+fn handshake() -> Vec<ClientAction> {
+    vec![ClientAction::Connected(Vec::new()), got("initialize"), ClientAction::Greet(json!({})), got("initialized")]
 }
 
 fn got(method: &str) -> ClientAction {
@@ -106,7 +104,8 @@ impl ClientStepReader {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(format!("{name:?} is no name of letters and digits"));
         }
-        let words = ["open", "opened", "call", "sync", "census", "barrier", "drop", "close", "eof", "main"];
+        let words =
+            ["open", "opened", "call", "sync", "census", "barrier", "drop", "close", "eof", "main", "reconnected"];
         if words.contains(&name) || self.calls.contains(name) || self.connections.contains(name) {
             return Err(format!("{name:?} is taken"));
         }
@@ -154,6 +153,13 @@ impl ClientStepReader {
                 } else {
                     ClientAction::Opened
                 })
+            }
+            "reconnected" => {
+                words.word("reconnected")?;
+                for action in [vec![ClientAction::Readmit], handshake()].concat() {
+                    reading.push(Action::Client(action));
+                }
+                return Ok(());
             }
             "sync" => {
                 words.word("sync")?;
@@ -222,7 +228,7 @@ impl ClientStepReader {
         };
         for action in [
             ClientAction::Call { call: call.clone(), request },
-            ClientAction::Asked { call: call.clone(), params: json!({}), body: None },
+            ClientAction::Asked { call: call.clone(), params: json!({}), body: None, lacks: None },
             ClientAction::Answer { call: call.clone(), answer, form: Form::Frame },
             ClientAction::Deltas(terminal),
             ClientAction::Saw(call.clone(), Sight::Response(vec![204], Vec::new())),
@@ -274,7 +280,7 @@ impl ClientStepReader {
                 words.word("pong")?;
                 Action::Expect(Expect::Pong(words.bytes()?))
             }
-            method @ ("initialize" | "initialized" | "http/request/cancel") => {
+            method @ ("initialize" | "initialized" | CANCEL_METHOD) => {
                 words.word("a method")?;
                 Action::Client(ClientAction::Got { method: method.to_owned(), params: params(words)? })
             }
@@ -282,7 +288,8 @@ impl ClientStepReader {
                 let call = self.call(words)?;
                 let params = params(words)?;
                 let body = if words.take("body") { Some(words.bytes()?) } else { None };
-                Action::Client(ClientAction::Asked { call, params, body })
+                let lacks = if words.take("lacks") { Some(words.bytes()?) } else { None };
+                Action::Client(ClientAction::Asked { call, params, body, lacks })
             }
         })
     }
@@ -431,6 +438,8 @@ pub fn missing_need(action: &ClientAction, needs: &[String]) -> Option<&'static 
         ClientAction::Order(_, Order::Read { abandon: true }) => "abandon",
         ClientAction::Order(_, Order::Drop { foreign: true }) => "foreign-drop",
         ClientAction::SawClosed => "close-events",
+        ClientAction::Readmit => "reconnect",
+        ClientAction::Got { method, .. } if method == CANCEL_METHOD => "remote-cancel",
         ClientAction::Saw(_, Sight::Fails { conditions, .. }) | ClientAction::OpenFails(conditions)
             if kind(conditions) =>
         {

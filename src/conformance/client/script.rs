@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::conformance::case::template::{Count, Template};
 use crate::conformance::case::{Condition, Form, Outcome};
 
+/// The request by which a client gives up a stream at its executor.
+pub const CANCEL_METHOD: &str = "http/request/cancel";
+
 /// What a step of a case for clients does or awaits. What concerns the connection alone is in
 /// [`Action`](crate::conformance::case::Action).
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub enum ClientAction {
     Open,
     /// Its connection is usable.
     Opened,
+    /// The client may come in once more where it came in before; what is known of the connection begins anew.
+    Readmit,
     /// There is no connection.
     OpenFails(Vec<Condition>),
     /// The application starts a call.
@@ -45,6 +50,8 @@ pub enum ClientAction {
         params: Value,
         /// Its body is these bytes.
         body: Option<Template>,
+        /// This text is nowhere in it.
+        lacks: Option<Template>,
     },
     /// Another message has come.
     Got {

@@ -20,6 +20,8 @@ const INITIALIZED: &str = "initialized";
 /// A connection, and what the client has sent on it.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
+    /// The client had another one before, under the same name.
+    pub(super) is_later: bool,
     /// The head of its request for a websocket; empty on stdio. `None` before the client has connected.
     pub(super) head: Option<String>,
     /// Its requests in order.
@@ -101,6 +103,11 @@ impl Connection {
             }
         }
         Progress::MET
+    }
+
+    /// A connection of a client that had one before.
+    pub(super) fn later() -> Self {
+        Self { is_later: true, ..Self::default() }
     }
 
     /// The suite sent a frame.
