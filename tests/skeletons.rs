@@ -112,12 +112,11 @@ fn shell_words(line: &str) -> Vec<String> {
 
 #[test]
 fn the_built_in_adapter_takes_no_part_in_it() {
-    let output = new(&folder("conflict"), &["cobol"]);
-    assert_eq!(output.status.code(), Some(2));
+    let within = folder("conflict");
+    assert_eq!(new(&within, &["cobol"]).status.code(), Some(2));
     let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
-    let output =
-        command.args(["adapter", "--seed", "new", "--lang", "go"]).output().expect("the program can be started");
-    assert_eq!(output.status.code(), Some(2));
+    command.args(["adapter", "--seed", "new", "--lang", "go"]).current_dir(&within);
+    assert_eq!(command.status().expect("the program can be started").code(), Some(2));
 }
 
 #[test]
