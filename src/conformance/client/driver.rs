@@ -28,6 +28,9 @@ use crate::sync::Arc;
 /// Between two counts of what a library holds, while a step waits for it to hold nothing.
 const CENSUS_PAUSE: Duration = Duration::from_millis(5);
 
+/// Chunks that a step which waits for bytes asks for at once; if the bytes come in more of them, it asks again.
+const MANY_CHUNKS: u32 = 1_000_000;
+
 /// What a case needs of its surroundings.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
@@ -113,7 +116,7 @@ impl Actor for Driver<'_> {
                 let order = match sight {
                     Sight::Bytes(_) => {
                         let bytes = Some(found.wanted.saturating_sub(found.came).max(1));
-                        Told::Read { op, max: u32::MAX, bytes, abandon: false }
+                        Told::Read { op, max: MANY_CHUNKS, bytes, abandon: false }
                     }
                     Sight::Fails { after_any: true, .. } => Told::Drain { op },
                     Sight::End | Sight::Fails { .. } => Told::Read { op, max: 1, bytes: None, abandon: false },

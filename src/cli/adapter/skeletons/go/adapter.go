@@ -139,6 +139,7 @@ type command struct {
 		Bytes         int    `json:"bytes"`
 	} `json:"bodyFill"`
 	Max     int  `json:"max"`
+	Bytes   *int `json:"bytes"`
 	Abandon bool `json:"abandon"`
 	Foreign bool `json:"foreign"`
 	Request
@@ -146,8 +147,9 @@ type command struct {
 
 // order is a read that an op was given.
 type order struct {
-	max     int
-	abandon bool
+	max     int  // chunks, at most
+	bytes   *int // no more of them once so many bytes have come
+	abandon bool // the first receive is given up where it waits
 }
 
 // op is a call. Its worker makes it, and then reads its body when it is told to.
@@ -239,9 +241,9 @@ func (a *adapter) execute(c command) {
 		if c.Max == 0 {
 			c.Max = 1
 		}
-		a.startReading(c.ID, o, order{c.Max, c.Abandon})
+		a.startReading(c.ID, o, order{c.Max, c.Bytes, c.Abandon})
 	case "drain":
-		a.startReading(c.ID, o, order{math.MaxInt, false})
+		a.startReading(c.ID, o, order{math.MaxInt, nil, false})
 	case "drop":
 		if c.Foreign {
 			a.reply(c.ID, "unsupported", object{"reason": "every thread of Go is alike"})
@@ -407,9 +409,10 @@ func (a *adapter) read(o *op, body Body) {
 		reads := o.orders[0]
 		o.orders, o.busy = o.orders[1:], true
 		a.changed.Broadcast()
-		for count := 0; count < reads.max && !o.dropped; count++ {
+		received := 0
+		for count := 0; count < reads.max && (reads.bytes == nil || received < *reads.bytes) && !o.dropped; count++ {
 			a.Unlock()
-			chunk, err := receiveOnce(o.ctx, body, reads.abandon)
+			chunk, err := receiveOnce(o.ctx, body, reads.abandon && count == 0)
 			a.Lock()
 			if err == io.EOF {
 				a.tell(o, "end", nil)
@@ -419,6 +422,7 @@ func (a *adapter) read(o *op, body Body) {
 				break
 			}
 			a.tell(o, "chunk", bytesOf(chunk))
+			received += len(chunk)
 		}
 	}
 }

@@ -107,7 +107,7 @@ class Op:
     """A call: its worker makes it, and then reads its body when it is told to."""
 
     def __init__(self) -> None:
-        self.reads: asyncio.Queue[tuple[float, bool]] = asyncio.Queue()
+        self.reads: asyncio.Queue[tuple[float, float, bool]] = asyncio.Queue()
         self.body: Any = None
         self.answered = False
         self.worker: asyncio.Task[None] | None = None
@@ -173,11 +173,12 @@ class Adapter:
         return "ok", {}
 
     async def _on_read(self, command: dict[str, Any]) -> Reply:
-        self._ops[command["op"]].reads.put_nowait((command.get("max", 1), command.get("abandon", False)))
+        chunks, size = command.get("max", 1), command.get("bytes", float("inf"))
+        self._ops[command["op"]].reads.put_nowait((chunks, size, command.get("abandon", False)))
         return "ok", {}
 
     async def _on_drain(self, command: dict[str, Any]) -> Reply:
-        self._ops[command["op"]].reads.put_nowait((float("inf"), False))
+        self._ops[command["op"]].reads.put_nowait((float("inf"), float("inf"), False))
         return "ok", {}
 
     async def _on_drop(self, command: dict[str, Any]) -> Reply:
@@ -232,22 +233,25 @@ class Adapter:
         op.body = body
         self._tell("response", op=name, status=status, headers=headers)
         while True:
-            count, abandon = await op.reads.get()
-            while count > 0 and await self._receive(name, body, abandon):
-                count -= 1
+            chunks, size, abandon = await op.reads.get()
+            while chunks > 0 and size > 0:
+                received = await self._receive(name, body, abandon)
+                if received is None:
+                    break
+                chunks, size, abandon = chunks - 1, size - received, False
 
-    async def _receive(self, name: str, body: Any, abandon: bool) -> bool:
-        """One receive of the library; false behind an end or an error."""
+    async def _receive(self, name: str, body: Any, abandon: bool) -> int | None:
+        """One receive of the library, and how many bytes it gave; None behind an end or an error."""
         try:
             chunk = await (receive_abandoned(body) if abandon else receive(body))
         except Exception as error:
             self._tell("stream-failed", op=name, **failure_of(error))
-            return False
+            return None
         if chunk is None:
             self._tell("end", op=name)
-            return False
+            return None
         self._tell("chunk", op=name, **bytes_of(chunk))
-        return True
+        return len(chunk)
 
     def _tell(self, event: str, **members: Any) -> None:
         self._events += 1

@@ -109,7 +109,7 @@ type Command = { id: number } & (
   | { command: "open"; conn: string; transport: "ws"; url: string }
   | { command: "open"; conn: string; transport: "stdio"; argv: string[]; env: Record<string, string> }
   | ({ command: "request"; conn: string; op: string; stream: boolean } & Bodies & Omit<Request, "body">)
-  | { command: "read"; op: string; max?: number; abandon?: boolean }
+  | ({ command: "read"; op: string } & Partial<Reading>)
   | { command: "drop"; op: string; foreign?: boolean }
   | { command: "drain" | "cancel"; op: string }
   | { command: "census" | "close"; conn: string }
@@ -118,6 +118,13 @@ type Command = { id: number } & (
 interface Bodies {
   bodyBase64?: string;
   bodyFill?: { patternBase64: string; bytes: number };
+}
+
+/** How far to receive, and whether the first receive is given up where it waits. */
+interface Reading {
+  max: number;
+  bytes?: number;
+  abandon?: boolean;
 }
 
 /** A call and its stream. */
@@ -171,9 +178,9 @@ async function execute(command: Command): Promise<void> {
       return;
     }
     case "read":
-      return startReading(id, command.op, command.max ?? 1, command.abandon ?? false);
+      return startReading(id, command.op, { max: 1, ...command });
     case "drain":
-      return startReading(id, command.op, Infinity, false);
+      return startReading(id, command.op, { max: Infinity });
     case "drop": {
       if (command.foreign) return reply(id, "unsupported", { reason: "an object of JavaScript stays in its thread" });
       const op = find(ops, command.op);
@@ -243,19 +250,20 @@ function letGo(op: Op): void {
   op.body = undefined;
 }
 
-function startReading(id: number, name: string, max: number, abandon: boolean): void {
+function startReading(id: number, name: string, reading: Reading): void {
   const op = find(ops, name);
   reply(id, "ok");
-  op.work = op.work.then(() => read(op, max, abandon));
+  op.work = op.work.then(() => read(op, reading));
 }
 
-/** Receives up to `max` chunks. A call that failed or was dropped has nothing to receive. */
-async function read(op: Op, max: number, abandon: boolean): Promise<void> {
+/** Receives up to `max` chunks, and none behind `bytes` bytes. A call that failed or was dropped has nothing to receive. */
+async function read(op: Op, { max, bytes = Infinity, abandon = false }: Reading): Promise<void> {
   try {
-    for (let count = 0; count < max && op.body !== undefined; count += 1) {
-      const chunk = await (abandon ? receiveAbandoned(op.body) : receive(op.body));
+    for (let count = 0, left = bytes; count < max && left > 0 && op.body !== undefined; count += 1) {
+      const chunk = await (abandon && count === 0 ? receiveAbandoned(op.body) : receive(op.body));
       if (chunk === undefined) return tell(op, "end");
       tell(op, "chunk", bytesOf(chunk));
+      left -= chunk.length;
     }
   } catch (error) {
     tell(op, "stream-failed", failureOf(error));
