@@ -21,7 +21,8 @@ fn conform(name: &str, seed: &[&str], only: &[&str]) -> (Option<i32>, Vec<Value>
     (output.status.code(), lines.filter(ran).collect())
 }
 
-/// Every one of these cases fails on both transports, by a difference and not by its deadline alone, for that clause.
+/// Every one of these cases fails on both transports, by a difference and not by its deadline alone, for that clause: its own,
+/// or the one that says what the application is told wrongly.
 #[track_caller]
 fn is_caught(name: &str, seed: &[&str], expected: &[(&str, &str)]) {
     let cases: Vec<&str> = expected.iter().map(|(case, _)| *case).collect();
@@ -41,8 +42,9 @@ fn is_caught(name: &str, seed: &[&str], expected: &[(&str, &str)]) {
 fn the_correct_one_passes_whatever_applies() {
     let (code, results) = conform("correct", &[], &[]);
     assert_eq!(code, Some(0));
-    let passed = results.iter().filter(|result| result["verdict"] == "pass").count();
-    assert!(passed > 280 && passed + 4 > results.len(), "{passed} of {}", results.len());
+    let count = |verdict| results.iter().filter(|result| result["verdict"] == verdict).count();
+    let (passed, rest) = (count("pass"), count("not-applicable"));
+    assert!(passed > 300 && passed + rest == results.len(), "{passed} and {rest} of {}", results.len());
 }
 
 #[test]
@@ -60,10 +62,10 @@ fn the_merged_one_is_caught_by_the_owner_of_each_clause() {
         ("client-route/foreign-thread", "ROUTE-6"),
         // Data or a clean end behind an error.
         ("client-stream/error-again", "STREAM-19"),
-        // A queue that closes, taken for the end of a whole body.
-        ("client-route/too-many-frames", "ROUTE-8"),
-        // A terminal frame for which the queue has no place.
-        ("client-route/error-at-a-full-queue", "ROUTE-12"),
+        // A queue that closes, taken for the end of a whole body: the bytes behind it are missing.
+        ("client-route/too-many-frames", "STREAM-30"),
+        // A terminal frame for which the queue has no place: its error becomes a clean end.
+        ("client-route/error-at-a-full-queue", "STREAM-16"),
         // A bad frame of one stream, or of none, that ends them all.
         ("client-stream/bad-base64", "STREAM-22"),
         ("client-stream/unknown-id", "STREAM-24"),
