@@ -218,7 +218,7 @@ impl Options {
         let mut reports = Reports::new(Console::new(), json);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let run = Run { executor, client, transports, claims, expectations, jobs, left_out, parallel, time_scale };
-        let run = runtime.block_on(run.execute(&mut reports, interrupted()));
+        let run = runtime.block_on(async { run.execute(&mut reports, interrupted()).await });
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
         run.map_err(usage)?;
@@ -278,18 +278,20 @@ fn this_program() -> Result<String, Failure> {
     this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))
 }
 
-/// Ready at the first SIGINT or SIGTERM.
-async fn interrupted() {
+/// Ready at the first SIGINT or SIGTERM from now on, not only from the first poll. Must be called within a runtime.
+fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end this process at once.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            // Without handlers the signals end this process at once.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
