@@ -233,6 +233,8 @@ impl ClientStepReader {
             ClientAction::Deltas(terminal),
             ClientAction::Saw(call.clone(), Sight::Response(vec![204], Vec::new())),
             ClientAction::Saw(call.clone(), Sight::End),
+            // A client may keep what it holds for a stream until the application lets go of it.
+            ClientAction::Order(call.clone(), Order::Drop { foreign: false }),
         ] {
             reading.push(Action::Client(action));
         }
