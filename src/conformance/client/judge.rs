@@ -44,8 +44,6 @@ pub(in crate::conformance) struct Client {
     opened: BTreeMap<String, Result<(), Failure>>,
     /// The connections of which the application was told that they ended.
     told_closed: Vec<String>,
-    /// The adapter's process has ended, with that status.
-    exited: Option<Option<i32>>,
 }
 
 impl Scene for Client {
@@ -67,7 +65,6 @@ impl Scene for Client {
             }
             What::Ended { connection, reason } => self.connection(connection).ended = Some(reason.clone()),
             What::Exited { code } => {
-                self.exited = Some(*code);
                 let status = code.map_or("by a signal".to_owned(), |code| format!("with status {code}"));
                 let got = format!("the adapter's process ended {status}");
                 let expected = "a process that lives as long as the suite talks to it";
@@ -193,7 +190,8 @@ impl Client {
             }
             (Told::Census { .. }, Reply::Census { .. }) => {}
             (Told::Drop { op, .. } | Told::Cancel { op }, Reply::Ok) => self.call(op).gone = true,
-            (Told::Open { .. } | Told::Census { .. }, Reply::Ok) | (_, Reply::Hello(_) | Reply::Opened) => {
+            (Told::Open { .. } | Told::Census { .. }, Reply::Ok)
+            | (_, Reply::Hello(_) | Reply::Opened | Reply::Failed(_) | Reply::Census { .. }) => {
                 return Err(Fault::Adapter("the adapter's reply does not belong to its command".to_owned()));
             }
             (_, Reply::Ok) => {}
@@ -203,7 +201,7 @@ impl Client {
             (_, Reply::Error { r#where, message }) if r#where == "adapter" => {
                 return Err(Fault::Adapter(format!("the adapter failed: {message}")));
             }
-            (_, Reply::Error { .. } | Reply::Failed(_) | Reply::Census { .. }) => {}
+            (_, Reply::Error { .. }) => {}
         }
         if let Some((newest, answer)) = &mut self.newest
             && *newest == id
