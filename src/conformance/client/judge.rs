@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::messages::{Command, Failure, Line, Order as Told, Reply, Seen};
 use super::script::ClientAction;
-use crate::conformance::case::template::{Names, Template};
+use crate::conformance::case::template::Names;
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_body, match_json, match_lacks, match_outcome};
-use crate::conformance::trace::{Body, Event, What};
+use crate::conformance::matcher::{Answered, match_json, match_outcome};
+use crate::conformance::trace::{Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use call::{Call, Outcome};
@@ -240,8 +240,8 @@ impl Client {
                 Some(call) => call.saw(sight, &setting.names),
                 None => Progress::failed("no such call"),
             },
-            ClientAction::Asked { call, params, body, lacks } => {
-                self.asked(call, params, (body.as_ref(), lacks.as_ref()), &mut setting.names)
+            ClientAction::Asked { call, params, conditions } => {
+                self.asked(call, params, conditions, &mut setting.names)
             }
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
@@ -294,13 +294,7 @@ impl Client {
         }
     }
 
-    fn asked(
-        &mut self,
-        call: &str,
-        params: &Value,
-        (body, lacks): (Option<&Template>, Option<&Template>),
-        names: &mut Names,
-    ) -> Progress {
+    fn asked(&mut self, call: &str, params: &Value, conditions: &[Condition], names: &mut Names) -> Progress {
         let Some(found) = self.calls.get(call) else { return Progress::failed("no such call") };
         let Some(request_id) = &found.request_id else {
             return match found.outcome() {
@@ -312,16 +306,12 @@ impl Client {
         let of_call = |asked: &&connection::Asked| {
             asked.params["requestId"].as_str() == Some(request_id) && asked.params["url"].as_str() == Some(&found.url)
         };
-        match requests.iter().find(of_call) {
-            None => Progress::Pending,
-            Some(asked) => match match_json(params, Some(&asked.params), names).and_then(|()| {
-                let sent = asked.params["bodyBase64"].as_str().and_then(Body::from_text);
-                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))?;
-                lacks.map_or(Ok(()), |text| match_lacks(text, &asked.text, names))
-            }) {
-                Ok(()) => Progress::MET,
-                Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
-            },
+        let Some(asked) = requests.iter().find(of_call) else { return Progress::Pending };
+        let matched = match_json(params, Some(&asked.params), names)
+            .and_then(|()| conditions.iter().try_for_each(|condition| asked.satisfies(condition, names)));
+        match matched {
+            Ok(()) => Progress::MET,
+            Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
         }
     }
 

@@ -228,7 +228,7 @@ impl ClientStepReader {
         };
         for action in [
             ClientAction::Call { call: call.clone(), request },
-            ClientAction::Asked { call: call.clone(), params: json!({}), body: None, lacks: None },
+            ClientAction::Asked { call: call.clone(), params: json!({}), conditions: Vec::new() },
             ClientAction::Answer { call: call.clone(), answer, form: Form::Frame },
             ClientAction::Deltas(terminal),
             ClientAction::Saw(call.clone(), Sight::Response(vec![204], Vec::new())),
@@ -289,9 +289,7 @@ impl ClientStepReader {
             _ => {
                 let call = self.call(words)?;
                 let params = params(words)?;
-                let body = if words.take("body") { Some(words.bytes()?) } else { None };
-                let lacks = if words.take("lacks") { Some(words.bytes()?) } else { None };
-                Action::Client(ClientAction::Asked { call, params, body, lacks })
+                Action::Client(ClientAction::Asked { call, params, conditions: read_conditions(words)? })
             }
         })
     }
