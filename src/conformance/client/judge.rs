@@ -362,3 +362,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -451,3 +451,6 @@ pub fn missing_need(action: &ClientAction, needs: &[String]) -> Option<&'static 
     };
     (!has(need)).then_some(need)
 }
+
+#[cfg(test)]
+mod tests;
