@@ -373,8 +373,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The next event, or `None` at the deadline. Cancel safe.
+    /// The next event, or `None` at the deadline, or once the verdict is known: whoever floods the case then is not listened to.
+    /// Cancel safe.
     async fn next_event(&mut self, deadline: Instant) -> Option<(Instant, What)> {
+        if self.state == State::Over {
+            return None;
+        }
         tokio::select! {
             biased;
             event = self.incoming.recv() => event,
@@ -402,9 +406,10 @@ impl<'a> Stage<'a> {
         let Some(found) = self.connections.get_mut(&connection).filter(|found| !found.stalled) else { return };
         // While a write is under way there is no sender; the peer then misses its answer, as it does from any slow end.
         let Some(sender) = found.sender.as_mut() else { return };
+        let is_close = reply.is_none();
         let bytes = match reply {
             Some(payload) => sender.encode_pong(payload.as_bytes()),
-            None if found.closing => return,
+            None if found.closing => Vec::new(),
             None => {
                 found.closing = true;
                 sender.encode_close()
@@ -412,11 +417,16 @@ impl<'a> Stage<'a> {
         };
         // A peer that does not read misses it, too.
         let _ = timeout(PROMPTLY, sender.write(&bytes)).await;
+        if is_close && sender.ends_first() {
+            sender.end().await;
+        }
     }
 
     /// Records what has happened already.
     async fn drain(&mut self) {
-        while let Ok((at, what)) = self.incoming.try_recv() {
+        while self.state != State::Over
+            && let Ok((at, what)) = self.incoming.try_recv()
+        {
             self.take(at, what).await;
         }
     }
@@ -449,3 +459,6 @@ async fn exited(exit: &mut Option<Exit<'_>>) -> Option<i32> {
     *exit = None;
     code
 }
+
+#[cfg(test)]
+mod tests;

@@ -199,6 +199,11 @@ impl Sender {
         matches!(self.output, Some(Output::Stdio(_) | Output::Relay(_)))
     }
 
+    /// Behind the close frames of both ends it is this one that ends the TCP stream: clients wait for that.
+    pub const fn ends_first(&self) -> bool {
+        matches!(self.output, Some(Output::Websocket(_, End::Server)))
+    }
+
     /// Ends this direction: closes the pipe, or sends the end of the TCP stream.
     pub async fn end(&mut self) {
         if let Some(Output::Websocket(output, _) | Output::Relay(output)) = &mut self.output {

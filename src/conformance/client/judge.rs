@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::messages::{Command, Failure, Line, Order as Told, Reply, Seen};
 use super::script::ClientAction;
-use crate::conformance::case::template::{Names, Template};
+use crate::conformance::case::template::Names;
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
-use crate::conformance::matcher::{Answered, match_body, match_json, match_lacks, match_outcome};
-use crate::conformance::trace::{Body, Event, What};
+use crate::conformance::matcher::{Answered, match_json, match_outcome};
+use crate::conformance::trace::{Event, What};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use call::{Call, Outcome};
@@ -44,8 +44,6 @@ pub(in crate::conformance) struct Client {
     opened: BTreeMap<String, Result<(), Failure>>,
     /// The connections of which the application was told that they ended.
     told_closed: Vec<String>,
-    /// The adapter's process has ended, with that status.
-    exited: Option<Option<i32>>,
 }
 
 impl Scene for Client {
@@ -67,7 +65,6 @@ impl Scene for Client {
             }
             What::Ended { connection, reason } => self.connection(connection).ended = Some(reason.clone()),
             What::Exited { code } => {
-                self.exited = Some(*code);
                 let status = code.map_or("by a signal".to_owned(), |code| format!("with status {code}"));
                 let got = format!("the adapter's process ended {status}");
                 let expected = "a process that lives as long as the suite talks to it";
@@ -193,7 +190,8 @@ impl Client {
             }
             (Told::Census { .. }, Reply::Census { .. }) => {}
             (Told::Drop { op, .. } | Told::Cancel { op }, Reply::Ok) => self.call(op).gone = true,
-            (Told::Open { .. } | Told::Census { .. }, Reply::Ok) | (_, Reply::Hello(_) | Reply::Opened) => {
+            (Told::Open { .. } | Told::Census { .. }, Reply::Ok)
+            | (_, Reply::Hello(_) | Reply::Opened | Reply::Failed(_) | Reply::Census { .. }) => {
                 return Err(Fault::Adapter("the adapter's reply does not belong to its command".to_owned()));
             }
             (_, Reply::Ok) => {}
@@ -203,7 +201,7 @@ impl Client {
             (_, Reply::Error { r#where, message }) if r#where == "adapter" => {
                 return Err(Fault::Adapter(format!("the adapter failed: {message}")));
             }
-            (_, Reply::Error { .. } | Reply::Failed(_) | Reply::Census { .. }) => {}
+            (_, Reply::Error { .. }) => {}
         }
         if let Some((newest, answer)) = &mut self.newest
             && *newest == id
@@ -242,8 +240,8 @@ impl Client {
                 Some(call) => call.saw(sight, &setting.names),
                 None => Progress::failed("no such call"),
             },
-            ClientAction::Asked { call, params, body, lacks } => {
-                self.asked(call, params, (body.as_ref(), lacks.as_ref()), &mut setting.names)
+            ClientAction::Asked { call, params, conditions } => {
+                self.asked(call, params, conditions, &mut setting.names)
             }
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
@@ -296,13 +294,7 @@ impl Client {
         }
     }
 
-    fn asked(
-        &mut self,
-        call: &str,
-        params: &Value,
-        (body, lacks): (Option<&Template>, Option<&Template>),
-        names: &mut Names,
-    ) -> Progress {
+    fn asked(&mut self, call: &str, params: &Value, conditions: &[Condition], names: &mut Names) -> Progress {
         let Some(found) = self.calls.get(call) else { return Progress::failed("no such call") };
         let Some(request_id) = &found.request_id else {
             return match found.outcome() {
@@ -314,16 +306,12 @@ impl Client {
         let of_call = |asked: &&connection::Asked| {
             asked.params["requestId"].as_str() == Some(request_id) && asked.params["url"].as_str() == Some(&found.url)
         };
-        match requests.iter().find(of_call) {
-            None => Progress::Pending,
-            Some(asked) => match match_json(params, Some(&asked.params), names).and_then(|()| {
-                let sent = asked.params["bodyBase64"].as_str().and_then(Body::from_text);
-                body.map_or(Ok(()), |body| match_body(body, sent.as_ref(), names))?;
-                lacks.map_or(Ok(()), |text| match_lacks(text, &asked.text, names))
-            }) {
-                Ok(()) => Progress::MET,
-                Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
-            },
+        let Some(asked) = requests.iter().find(of_call) else { return Progress::Pending };
+        let matched = match_json(params, Some(&asked.params), names)
+            .and_then(|()| conditions.iter().try_for_each(|condition| asked.satisfies(condition, names)));
+        match matched {
+            Ok(()) => Progress::MET,
+            Err(fault) => Progress::failed(format!("{fault} — {}", asked.text)),
         }
     }
 
@@ -374,3 +362,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,11 +228,13 @@ impl ClientStepReader {
         };
         for action in [
             ClientAction::Call { call: call.clone(), request },
-            ClientAction::Asked { call: call.clone(), params: json!({}), body: None, lacks: None },
+            ClientAction::Asked { call: call.clone(), params: json!({}), conditions: Vec::new() },
             ClientAction::Answer { call: call.clone(), answer, form: Form::Frame },
             ClientAction::Deltas(terminal),
             ClientAction::Saw(call.clone(), Sight::Response(vec![204], Vec::new())),
             ClientAction::Saw(call.clone(), Sight::End),
+            // A client may keep what it holds for a stream until the application lets go of it.
+            ClientAction::Order(call.clone(), Order::Drop { foreign: false }),
         ] {
             reading.push(Action::Client(action));
         }
@@ -287,9 +289,7 @@ impl ClientStepReader {
             _ => {
                 let call = self.call(words)?;
                 let params = params(words)?;
-                let body = if words.take("body") { Some(words.bytes()?) } else { None };
-                let lacks = if words.take("lacks") { Some(words.bytes()?) } else { None };
-                Action::Client(ClientAction::Asked { call, params, body, lacks })
+                Action::Client(ClientAction::Asked { call, params, conditions: read_conditions(words)? })
             }
         })
     }
@@ -451,3 +451,6 @@ pub fn missing_need(action: &ClientAction, needs: &[String]) -> Option<&'static 
     };
     (!has(need)).then_some(need)
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,10 +48,8 @@ pub enum ClientAction {
         call: String,
         /// Its params match.
         params: Value,
-        /// Its body is these bytes.
-        body: Option<Template>,
-        /// This text is nowhere in it.
-        lacks: Option<Template>,
+        /// What must hold for its headers, its body and its text.
+        conditions: Vec<Condition>,
     },
     /// Another message has come.
     Got {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::conformance::case::Condition;
 use crate::conformance::case::template::Names;
 use crate::conformance::judge::{FailKind, Progress, Violation};
-use crate::conformance::matcher::match_header;
+use crate::conformance::matcher::{match_body, match_header, match_lacks};
 use crate::conformance::trace::Body;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
@@ -83,6 +83,29 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// A step has taken it.
     pub(super) taken: bool,
+}
+
+impl Asked {
+    /// Whether the request is as a step expects it.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead.
+    pub(super) fn satisfies(&self, condition: &Condition, names: &Names) -> Result<(), String> {
+        match condition {
+            Condition::Header(..) | Condition::NoHeader(_) => {
+                let text = |header: &Value, member| header[member].as_str().unwrap_or_default().to_owned();
+                let headers = self.params["headers"].as_array().into_iter().flatten();
+                let entries = headers.map(|header| (text(header, "name"), text(header, "value"))).collect();
+                match_header(condition, entries, names, false)
+            }
+            Condition::Body(expected) => {
+                match_body(expected, self.params["bodyBase64"].as_str().and_then(Body::from_text).as_ref(), names)
+            }
+            Condition::Lacks(unwanted) => match_lacks(unwanted, &self.text, names),
+            _ => Err("a request has headers, a body and a text only".to_owned()),
+        }
+    }
 }
 
 impl Connection {
