@@ -1,6 +1,7 @@
 //! A running adapter: commands go in, replies and events come out and find the case that they belong to.
 
 use std::collections::HashMap;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -69,11 +70,10 @@ impl Adapter {
         let (process, stdin, stdout) = Process::start(command, &[])?;
         let (commands, lines) = mpsc::channel(WAITING_COMMANDS);
         let switchboard = Arc::new(Mutex::new(Switchboard::default()));
+        // The tasks hold no part of the process: it has to be killed with the last clone of the adapter, not behind them.
+        let tasks =
+            [tokio::spawn(write(stdin, lines)), tokio::spawn(read(stdout, Arc::clone(&switchboard), process.status()))];
         let process = Arc::new(process);
-        let tasks = [
-            tokio::spawn(write(stdin, lines)),
-            tokio::spawn(read(stdout, Arc::clone(&switchboard), Arc::clone(&process))),
-        ];
         let commands = Arc::new(Mutex::new(Some(commands)));
         Ok(Self { process, commands, switchboard, _tasks: Arc::new(tasks) })
     }
@@ -227,7 +227,11 @@ async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// Reads lines to the end, and then tells every case that the process has ended.
-async fn read(mut stdout: ChildStdout, switchboard: Arc<Mutex<Switchboard>>, process: Arc<Process>) {
+async fn read(
+    mut stdout: ChildStdout,
+    switchboard: Arc<Mutex<Switchboard>>,
+    status: impl Future<Output = Option<ExitStatus>>,
+) {
     let mut framer = LineFramer::new(LINE_BYTES);
     loop {
         match framer.poll_line() {
@@ -261,7 +265,7 @@ async fn read(mut stdout: ChildStdout, switchboard: Arc<Mutex<Switchboard>>, pro
             Ok(_) => {}
         }
     }
-    let status = tokio::time::timeout(LAST_LINES, process.wait()).await.ok().flatten();
+    let status = tokio::time::timeout(LAST_LINES, status).await.ok().flatten();
     tell_all(&switchboard, &What::Exited { code: status.and_then(|status| status.code()) }).await;
 }
 
