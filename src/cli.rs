@@ -1,22 +1,24 @@
 //! Arguments, exit codes, one file a subcommand.
 
+mod adapter;
 mod conform;
 mod request;
 mod serve;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use exec_http::conformance::client::{relay, schema};
 use exec_http::conformance::verdict::RunOutcome;
 use tracing_subscriber::EnvFilter;
 
-use conform::{Conform, Server};
+use conform::Conform;
 
 /// HTTP requests that run on a remote executor: a client, an executor, and a conformance suite.
 ///
-/// Without a command the conformance suite tests the executor that is built in.
+/// Without a command the conformance suite tests the client and the executor that are built in.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -33,20 +35,49 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Be the adapter of the built-in client, on standard input and output.
+    Adapter(adapter::Adapter),
+    /// Print a JSON Schema.
+    Schema {
+        /// Of what.
+        what: Schema,
+    },
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Schema {
+    /// What the suite and an adapter say to each other.
+    Adapter,
+}
+
+/// Prints it; whoever does not read to the end has seen enough.
+fn print_schema(what: Schema) -> ExitCode {
+    let text = match what {
+        Schema::Adapter => schema::SCHEMA,
+    };
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 /// Runs the command line. Logs go to standard error, filtered by `RUST_LOG`. Wrong arguments end with status 2, a panic
 /// with 70.
 pub(crate) fn main() -> ExitCode {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // The suite gives this program to clients under test, as the executor that they start.
+    if let Some(code) = relay::run_if_asked() {
+        return code;
+    }
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).init();
     let command = Arguments::parse().command;
     let run = || match command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
-        Some(Command::Conform(Conform::Server(server))) => server.run().into(),
-        None => Server::default().run().into(),
+        Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
+        Some(Command::Adapter(arguments)) => adapter::run(&arguments),
+        Some(Command::Schema { what }) => print_schema(what),
+        None => Conform::run(None).into(),
     };
     // The panic hook has printed the message.
     panic::catch_unwind(panic::AssertUnwindSafe(run)).unwrap_or(RunOutcome::SuiteBug.into())

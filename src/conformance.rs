@@ -7,6 +7,7 @@
 //! | [`suites`], [`case`] | the cases as data, and the notation they are written in |
 //! | [`clause`] | the clauses of `SPEC.md` |
 //! | [`wire`], [`origin`] | the two sides of the peer: frames, and a scripted HTTP origin |
+//! | [`stage`] | a case under way: steps, connections, trace |
 //! | [`driver`] | does what a case says |
 //! | [`trace`], [`transcript`] | everything that happened, in order; the end of it for people |
 //! | [`judge`], [`matcher`] | the verdict, a pure function over a trace |
@@ -30,6 +31,7 @@
 
 pub mod case;
 pub mod clause;
+pub mod client;
 pub mod declaration;
 pub mod driver;
 pub mod expectation;
@@ -46,6 +48,7 @@ pub mod report;
 pub mod result;
 pub mod run;
 pub mod select;
+pub mod stage;
 pub mod suites;
 pub mod trace;
 pub mod transcript;

@@ -15,8 +15,12 @@ const EMPTY_RESULTS: &str = r#"while IFS= read -r line; do
 done"#;
 
 fn suite(arguments: &[&str]) -> Output {
+    conform("server", arguments)
+}
+
+fn conform(half: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
-    command.args(["conform", "server"]).args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(["conform", half]).args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     command.output().expect("the suite can be started")
 }
 
@@ -90,11 +94,20 @@ fn a_line_that_is_no_message_is_pollution() {
 
 #[test]
 fn the_built_in_executor_passes_a_selected_case_and_the_reports_say_so() {
+    check_one_case("server", "handshake/session");
+}
+
+#[test]
+fn the_built_in_client_passes_a_selected_case_and_the_reports_say_so() {
+    check_one_case("client", "client-stream/gap");
+}
+
+#[track_caller]
+fn check_one_case(half: &str, case: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (json, junit) = (folder.join("cli.jsonl"), folder.join("cli.xml"));
+    let (json, junit) = (folder.join(format!("{half}.jsonl")), folder.join(format!("{half}.xml")));
     let path = |path: &Path| path.to_str().expect("the path is UTF-8").to_owned();
-    let arguments = ["--only", "handshake/session", "--json", &path(&json), "--junit", &path(&junit)];
-    let output = suite(&arguments);
+    let output = conform(half, &["--only", case, "--json", &path(&json), "--junit", &path(&junit)]);
     let report = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{report}");
     assert!(report.lines().last().is_some_and(|last| last.starts_with("2 passed, 0 failed, ")), "{report}");
@@ -103,20 +116,30 @@ fn the_built_in_executor_passes_a_selected_case_and_the_reports_say_so() {
     let passes = json.lines().filter(|line| line.contains(r#""verdict":"pass""#)).count();
     assert_eq!(passes, 2, "{json}");
     let junit = std::fs::read_to_string(junit).expect("the file was written");
-    assert!(junit.contains(r#"<testcase name="handshake/session""#), "{junit}");
+    assert!(junit.contains(&format!(r#"<testcase name="{case}""#)), "{junit}");
 }
 
 #[test]
 fn an_interrupt_ends_the_peer_and_still_writes_the_reports() {
+    check_interrupt("server");
+}
+
+#[test]
+fn an_interrupt_ends_the_adapter_and_still_writes_the_reports() {
+    check_interrupt("client");
+}
+
+#[track_caller]
+fn check_interrupt(half: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (pipe, json) = (folder.join("interrupt.pipe"), folder.join("interrupt.jsonl"));
+    let (pipe, json) = (folder.join(format!("{half}.pipe")), folder.join(format!("{half}-interrupt.jsonl")));
     let _ = std::fs::remove_file(&pipe);
     let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo can be started");
     assert!(made.success());
     // The peer holds the pipe open as long as one of its processes lives.
     let peer = format!("exec 3>'{}'; echo started >&3; sleep 600 & exec sleep 600", pipe.display());
     let suite = Command::new(env!("CARGO_BIN_EXE_exec-http"))
-        .args(["conform", "server", "--json", &json.to_string_lossy(), "--", "/bin/sh", "-c", &peer])
+        .args(["conform", half, "--json", &json.to_string_lossy(), "--", "/bin/sh", "-c", &peer])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -148,6 +171,22 @@ fn check_usage(arguments: &[&str], message: &str) {
 }
 
 #[test]
+fn a_missing_adapter_is_one_message() {
+    let output = conform("client", &["--adapter", "/no/such/adapter"]);
+    let report = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{report}");
+    assert!(report.lines().next().is_some_and(|first| first.contains("have one cause: ")), "{report}");
+    assert!(report.contains("no such program: /no/such/adapter"), "{report}");
+}
+
+#[test]
+fn the_schema_of_the_adapter_protocol_is_printed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_exec-http")).args(["schema", "adapter"]).output();
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&output.expect("it can be started"))).expect("JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
 fn wrong_arguments_end_with_status_2() {
     check_usage(&["--only", "no/such-case"], "no case is selected");
     check_usage(&["--only", "a[b"], "bad pattern");
@@ -175,4 +214,6 @@ fn the_list_names_every_case_with_its_clauses() {
     let list = stdout(&output);
     assert_eq!(output.status.code(), Some(0));
     assert!(list.lines().any(|line| line.starts_with("handshake/session ") && line.contains("HANDSHAKE-2")), "{list}");
+    let list = stdout(&conform("client", &["--list"]));
+    assert!(list.lines().any(|line| line.starts_with("client-stream/gap ") && line.contains("STREAM-20")), "{list}");
 }

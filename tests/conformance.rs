@@ -1,18 +1,21 @@
-//! The conformance suite against the built-in executor, every case on every transport a test of its own:
-//! `server::stdio::stream/seq-from-one`.
+//! The conformance suite against the built-in executor and the built-in client, every case on every transport a test of its own:
+//! `server::stdio::stream/seq-from-one`, `client::ws::client-stream/gap`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{LazyLock, OnceLock, RwLock};
 
-use exec_http::conformance::case::Transport;
+use exec_http::conformance::case::{Half, Transport};
+use exec_http::conformance::client::door::RelayProgram;
+use exec_http::conformance::client::harness;
+use exec_http::conformance::client::lab::ClientTarget;
 use exec_http::conformance::declaration::Declaration;
-use exec_http::conformance::driver::Settings;
 use exec_http::conformance::lab::Lab;
 use exec_http::conformance::launcher::{START, Target};
 use exec_http::conformance::plan::{Claims, Job, jobs};
 use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::card::card;
+use exec_http::conformance::stage::Settings;
 use exec_http::conformance::suites;
 use exec_http::conformance::verdict::Verdict;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -84,9 +87,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trial =
         |job: Job| Trial::ignorable_test(format!("server::{}::{}", job.transport, job.case.id), move || run(job));
-    let trials = jobs(suites::all(), &TRANSPORTS).into_iter().map(trial).collect();
+    let mut trials: Vec<_> = jobs(suites::of(Half::Executor), &TRANSPORTS).into_iter().map(trial).collect();
+    let program = env!("CARGO_BIN_EXE_exec-http").to_owned();
+    let argv = vec![program.clone(), "adapter".to_owned()];
+    let adapter = CommandLine { argv, env: Vec::new(), cwd: None };
+    trials.extend(harness::trials(&ClientTarget { adapter, relay: RelayProgram { argv: vec![program] } }));
     let conclusion = libtest_mimic::run(&arguments, trials);
-    let mut clean = true;
+    let mut clean = harness::close();
     for (lab, _) in PEERS.iter().filter_map(|peer| peer.lab.get()?.as_ref().ok()) {
         for result in RUNTIME.block_on(lab.close()) {
             eprint!("{}", card(&result, "exec-http conform server"));

@@ -1,5 +1,5 @@
-//! The tables in `tests/coverage/` hold what they claim: every requirement and every known defect names clauses that exist
-//! and the cases or tests that show it, or says why nothing can.
+//! The tables in `tests/coverage/` hold what they claim: every requirement, every known defect and every fault names clauses that
+//! exist and the cases and tests that show it, or says why no case or nothing at all can.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +11,30 @@ use toml::Table;
 struct Known {
     clauses: BTreeSet<String>,
     cases: BTreeSet<String>,
+}
+
+/// Whom a case tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    Executor,
+    Client,
+}
+
+impl Half {
+    /// Whose cases a row must have.
+    fn of(row: &str) -> Vec<Self> {
+        match row.split_once('-').map_or(row, |(side, _)| side) {
+            "server" => vec![Self::Executor],
+            "client" => vec![Self::Client],
+            "both" => vec![Self::Executor, Self::Client],
+            _ if row.starts_with('F') => vec![Self::Client],
+            _ => Vec::new(),
+        }
+    }
+
+    fn has(self, case: &str) -> bool {
+        case.starts_with("client-") == (self == Self::Client)
+    }
 }
 
 fn root() -> PathBuf {
@@ -84,9 +108,14 @@ fn faults(row: &Table, known: &Known) -> Vec<String> {
     if cases.is_empty() && tests.is_empty() && !refused {
         fault("neither a case nor a test".into());
     }
-    let binds_executor = id(row).starts_with("server-") || id(row).starts_with("both-");
-    if binds_executor && cases.is_empty() && !refused && reason("no_case").is_none() {
-        fault("no case of the suite, and no reason why there is none".into());
+    if !refused && reason("no_case").is_none() {
+        let has = |half: Half| cases.iter().any(|case| half.has(case));
+        for half in Half::of(id(row)).into_iter().filter(|half| !has(*half)) {
+            fault(format!("no case of the suite for {half:?}, and no reason why there is none"));
+        }
+        if cases.is_empty() {
+            fault("no case of the suite, and no reason why there is none".into());
+        }
     }
     faults
 }
@@ -96,9 +125,10 @@ fn count(rows: &[Table], prefix: &str) -> usize {
 }
 
 #[test]
-fn every_requirement_and_defect_is_covered_or_refused_with_a_reason() {
+fn every_requirement_defect_and_fault_is_covered_or_refused_with_a_reason() {
     let known = Known::read();
-    let rows = [rows("requirements.toml", "requirement"), rows("defects.toml", "defect")].concat();
+    let rows = [rows("requirements.toml", "requirement"), rows("defects.toml", "defect"), rows("faults.toml", "fault")]
+        .concat();
     let faults: Vec<String> = rows.iter().flat_map(|row| faults(row, &known)).collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
@@ -110,11 +140,14 @@ fn no_row_was_lost() {
     assert_eq!((counts, requirements.len()), ([42, 30, 9], 81));
     let defects = rows("defects.toml", "defect");
     assert_eq!((["R", "D"].map(|prefix| count(&defects, prefix)), defects.len()), ([21, 34], 55));
+    let faults = rows("faults.toml", "fault");
+    assert_eq!((count(&faults, "F"), faults.len()), (32, 32));
 }
 
 #[test]
 fn a_faulty_row_is_found() {
-    let known = Known { clauses: ["A-1".to_owned()].into(), cases: ["a/b".to_owned()].into() };
+    let cases = ["a/b", "client-a/b"].map(str::to_owned).into();
+    let known = Known { clauses: ["A-1".to_owned()].into(), cases };
     let faulty = |text: &str| !faults(&text.parse().expect("legal TOML"), &known).is_empty();
     let good = "id = 'server-1'\nclauses = ['A-1']\ncases = ['a/b']\ntests = ['tests/coverage::no_row_was_lost']";
     assert!(!faulty(good));
@@ -123,6 +156,14 @@ fn a_faulty_row_is_found() {
     assert!(faulty(&good.replace("'a/b'", "")));
     assert!(faulty(&good.replace("no_row_was_lost", "no_such_test")));
     assert!(faulty(&good.replace("'A-1'", "")));
+    assert!(faulty(&good.replace("server-1", "client-1")));
+    assert!(faulty(&good.replace("server-1", "both-1")));
+    assert!(!faulty(&good.replace("server-1", "both-1").replace("'a/b'", "'a/b', 'client-a/b'")));
+    assert!(faulty(&good.replace("server-1", "F1")));
+    assert!(!faulty(&good.replace("server-1", "F1").replace("a/b", "client-a/b")));
+    assert!(faulty(&good.replace("server-1", "D1").replace("'a/b'", "")));
+    let reason = "\nno_case = 'no case can look into the memory of a client'";
+    assert!(!faulty(&(good.replace("server-1", "D1").replace("'a/b'", "") + reason)));
     assert!(faulty("id = 'D1'\nclauses = ['A-1']\ncases = []\ntests = []"));
     assert!(faulty("id = 'D1'\nclauses = []\ncases = []\ntests = []\nrefused = 'short'"));
 }

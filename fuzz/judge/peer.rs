@@ -217,7 +217,8 @@ impl<'case> Peer<'case> {
                             headers.push((name.clone(), value));
                         }
                     }
-                    Condition::NoHeader(_) | Condition::Lacks(_) | Condition::Kind(_) => {}
+                    Condition::NoHeader(_) | Condition::Lacks(_) => {}
+                    Condition::Kind(_) | Condition::Code(_) | Condition::Says(_) => {}
                 }
             }
         }

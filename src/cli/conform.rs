@@ -1,4 +1,8 @@
-//! `exec-http conform server`: the conformance suite against an executor; and the run without arguments.
+//! `exec-http conform`: the conformance suite against an executor or a client; and the run without arguments, against both that
+//! are built in.
+
+mod client;
+mod server;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -7,13 +11,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
-use exec_http::conformance::case::{CAPABILITIES, Revision, Transport};
+use exec_http::conformance::case::{Half, Revision, Transport};
 use exec_http::conformance::clause::{self, Side};
-use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
+use exec_http::conformance::client::lab::ClientTarget;
 use exec_http::conformance::expectation::Expectations;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::{self, Claims};
-use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::console::Console;
 use exec_http::conformance::report::json::JsonLines;
 use exec_http::conformance::report::{Reports, junit};
@@ -29,24 +32,43 @@ const MOST_PARALLEL: usize = 8;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Conform {
     /// Test an executor; without --cmd and --url the one that is built in.
-    Server(Box<Server>),
+    Server(Box<server::Server>),
+    /// Test a client through its adapter; without --adapter the one that is built in.
+    Client(Box<client::Client>),
 }
 
-/// Options of the server half.
+impl Conform {
+    /// Runs one half of the suite, or both halves against what is built in. Messages about wrong options go to standard error.
+    pub(crate) fn run(half: Option<&Self>) -> RunOutcome {
+        let outcome = match half {
+            Some(Self::Server(server)) => server.run(),
+            Some(Self::Client(client)) => client.run(),
+            None => run_built_in(),
+        };
+        outcome.unwrap_or_else(|(outcome, message)| {
+            eprintln!("error: {message}");
+            outcome
+        })
+    }
+}
+
+/// What a run tests, and how a reader repeats it.
+struct Subject {
+    /// The executor.
+    executor: Option<Target>,
+    /// The client.
+    client: Option<ClientTarget>,
+    /// What is known about the executor; the revision counts for both.
+    claims: Claims,
+    /// The transports.
+    transports: Vec<Transport>,
+    /// The command line, without its selection.
+    replay: String,
+}
+
+/// Options of both halves.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Server {
-    /// The command that starts the executor, split by shell rules but without a shell. Placeholders: {addr}, {port}, {listen}.
-    #[arg(long, value_name = "COMMAND", conflicts_with = "url")]
-    cmd: Option<String>,
-    /// The websocket of an executor that is running already.
-    #[arg(long, value_name = "ws://HOST:PORT")]
-    url: Option<String>,
-    /// The command word by word instead of --cmd.
-    #[arg(last = true, value_name = "ARGV", conflicts_with_all = ["cmd", "url"])]
-    argv: Vec<String>,
-    /// How to reach it; by default as the command shows: ws if it has {addr} or {port}, both if it has {listen}, else stdio.
-    #[arg(long, value_enum, value_name = "TRANSPORT")]
-    transport: Option<Transports>,
+struct Options {
     /// A variable for its environment. Proxy variables are always removed from it.
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<Variable>,
@@ -74,18 +96,12 @@ pub(crate) struct Server {
     /// Known failures with their reasons.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
-    /// What the executor claims to implement; exec-http.toml in the working directory, if it is there.
-    #[arg(long, value_name = "FILE")]
-    declare: Option<PathBuf>,
     /// Multiply all deadlines.
     #[arg(long, value_name = "FACTOR", default_value_t)]
     time_scale: TimeScale,
     /// Count a broken SHOULD as a failure.
     #[arg(long)]
     strict_should: bool,
-    /// Allow --url to lead to another machine. Cases send hostile frames and large bodies.
-    #[arg(long)]
-    allow_remote: bool,
     /// Judge only clauses up to this revision: 2026-04, 2026-07, 2026-08 or extension.
     #[arg(long, value_name = "REVISION", value_parser = revision)]
     revision: Option<Revision>,
@@ -161,31 +177,48 @@ fn usage(message: impl ToString) -> Failure {
     (RunOutcome::Usage, message.to_string())
 }
 
-impl Server {
-    fn list(&self) -> Result<RunOutcome, Failure> {
-        list(&Selection::new(&self.only, &self.skip).map_err(usage)?)
+fn run_built_in() -> Result<RunOutcome, Failure> {
+    let options = Options::default();
+    let executor = server::Server::default().subject()?;
+    let client = client::Client::default().subject()?;
+    let replay = "exec-http".to_owned();
+    options.run(Subject { client: client.client, replay, ..executor })
+}
+
+impl Options {
+    fn selection(&self) -> Result<Selection, Failure> {
+        Selection::new(&self.only, &self.skip).map_err(usage)
     }
 
-    /// Runs the suite and prints its report. Messages about wrong options go to standard error.
-    pub(crate) fn run(&self) -> RunOutcome {
-        let outcome = if self.list { self.list() } else { self.test() };
-        outcome.unwrap_or_else(|(outcome, message)| {
-            eprintln!("error: {message}");
-            outcome
-        })
-    }
-
-    fn test(&self) -> Result<RunOutcome, Failure> {
-        let (run, replay) = self.prepare()?;
-        let transports: Vec<&str> = run.transports.iter().map(|transport| transport.as_str()).collect();
+    /// Runs the suite and prints its report.
+    fn run(&self, subject: Subject) -> Result<RunOutcome, Failure> {
+        let Subject { executor, client, claims, transports, replay } = subject;
+        let halves = [(Half::Executor, executor.is_some()), (Half::Client, client.is_some())];
+        let halves = || halves.into_iter().filter(|(_, tested)| *tested).map(|(half, _)| half);
+        let expectations = match &self.expect {
+            Some(path) => {
+                let ids = halves().flat_map(|half| plan::ids(suites::of(half))).collect();
+                Expectations::parse(&read(path)?, &ids).map_err(in_file(path))?
+            }
+            None => Expectations::default(),
+        };
+        let jobs = halves().flat_map(|half| plan::jobs(suites::of(half), &transports)).collect();
+        let (jobs, left_out) = plan::select(jobs, &self.selection()?);
+        if jobs.is_empty() {
+            return Err(usage("no case is selected"));
+        }
+        let parallel = self.jobs.map_or_else(default_jobs, usize::from);
+        let time_scale = self.time_scale.0;
+        let names: Vec<&str> = transports.iter().map(|transport| transport.as_str()).collect();
         let json = match &self.json {
-            Some(path) => Some(JsonLines::begin(create(path)?, &transports).map_err(unwritten(path))?),
+            Some(path) => Some(JsonLines::begin(create(path)?, &names).map_err(unwritten(path))?),
             None => None,
         };
         let junit = self.junit.as_ref().map(|path| create(path).map(|file| (path, file))).transpose()?;
         let mut reports = Reports::new(Console::new(), json);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
-        let run = runtime.block_on(run.execute(&mut reports, interrupted()));
+        let run = Run { executor, client, transports, claims, expectations, jobs, left_out, parallel, time_scale };
+        let run = runtime.block_on(async { run.execute(&mut reports, interrupted()).await });
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
         run.map_err(usage)?;
@@ -198,125 +231,67 @@ impl Server {
         Ok(summary.outcome())
     }
 
-    /// Reads all options and files. Also returns the command line that repeats the run, without its selection.
-    fn prepare(&self) -> Result<(Run, String), Failure> {
-        let target = self.target()?;
-        let declaration = self.declaration()?;
-        let wanted = self.transport.map_or(&[][..], Transports::list);
-        let mut transports = target.transports(wanted).map_err(usage)?;
-        transports.retain(|transport| declaration.has_transport(*transport));
-        if transports.is_empty() {
-            return Err(usage("no transport is left: the declaration has none of those to be tested"));
-        }
-        let cases = suites::all();
-        let expectations = match &self.expect {
-            Some(path) => Expectations::parse(&read(path)?, &plan::ids(cases)).map_err(in_file(path))?,
-            None => Expectations::default(),
-        };
-        let selection = Selection::new(&self.only, &self.skip).map_err(usage)?;
-        let (jobs, left_out) = plan::select(plan::jobs(cases, &transports), &selection);
-        if jobs.is_empty() {
+    fn env(&self) -> Vec<(String, String)> {
+        self.env.iter().map(|Variable(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The options that describe the surroundings of the peer, as one would type them.
+    fn replay(&self) -> Vec<String> {
+        let env = self.env.iter().flat_map(|Variable(name, value)| ["--env".to_owned(), format!("{name}={value}")]);
+        let cwd = self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]);
+        env.chain(cwd).collect()
+    }
+
+    /// Prints the selected cases with their transports, their clauses and their sentences.
+    fn list(&self, half: Half) -> Result<RunOutcome, Failure> {
+        let selection = self.selection()?;
+        let cases: Vec<_> = suites::of(half).iter().filter(|case| selection.left_out(&case.id).is_none()).collect();
+        if cases.is_empty() {
             return Err(usage("no case is selected"));
         }
-        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
-        let parallel = self.jobs.map_or_else(default_jobs, usize::from);
-        let time_scale = self.time_scale.0;
-        let run = Run { target, transports, claims, expectations, jobs, left_out, parallel, time_scale };
-        Ok((run, self.replay()))
-    }
-
-    fn target(&self) -> Result<Target, Failure> {
-        if let Some(url) = &self.url {
-            return Target::attach(url, self.allow_remote).map_err(usage);
-        }
-        let argv = match &self.cmd {
-            Some(command) => Target::split(command).map_err(usage)?,
-            None if self.argv.is_empty() => {
-                let this = std::env::current_exe().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
-                let this =
-                    this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))?;
-                [this.as_str(), "serve", "--listen", "{listen}"].map(str::to_owned).to_vec()
+        let other = match half {
+            Half::Executor => Side::Client,
+            Half::Client => Side::Executor,
+        };
+        let mut out = io::stdout().lock();
+        let mut print = || -> io::Result<()> {
+            for case in &cases {
+                let on = case.only.map_or("stdio ws".to_owned(), |only| only.to_string());
+                writeln!(out, "{:<40} {on:<9} {:<30} {}", case.id, case.clauses.join(" "), case.description)?;
             }
-            None => self.argv.clone(),
+            let clauses: BTreeSet<_> = cases.iter().flat_map(|case| &case.clauses).collect();
+            let of_peer = clause::all().filter(|clause| clause.side != other).count();
+            writeln!(out, "{} cases, {} of {of_peer} clauses", cases.len(), clauses.len())
         };
-        let env = self.env.iter().map(|Variable(name, value)| (name.clone(), value.clone())).collect();
-        Ok(Target::Command(CommandLine { argv, env, cwd: self.cwd.clone() }))
-    }
-
-    fn declaration(&self) -> Result<Declaration, Failure> {
-        let default = Path::new(DECLARATION_FILE);
-        let path = match &self.declare {
-            Some(path) => Some(path.as_path()),
-            // The file in the working directory is about the implementation that is developed there.
-            None if self.is_built_in() || !default.exists() => None,
-            None => Some(default),
-        };
-        let known = CAPABILITIES.map(str::to_owned).into();
-        let declaration = match path {
-            Some(path) => Declaration::parse(&read(path)?, &known).map_err(in_file(path))?,
-            None => Declaration::default(),
-        };
-        Ok(match self.revision {
-            Some(revision) => declaration.with_revision(revision),
-            None => declaration,
-        })
-    }
-
-    fn is_built_in(&self) -> bool {
-        self.cmd.is_none() && self.url.is_none() && self.argv.is_empty()
-    }
-
-    /// The options that describe the peer, as one would type them.
-    fn replay(&self) -> String {
-        let mut words = vec!["exec-http".to_owned(), "conform".to_owned(), "server".to_owned()];
-        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-        if !self.argv.is_empty() {
-            option("--cmd", &shell_words::join(&self.argv));
+        match print() {
+            // `head` has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(RunOutcome::Conforms),
+            Err(error) => Err((RunOutcome::Incomplete, error.to_string())),
+            Ok(()) => Ok(RunOutcome::Conforms),
         }
-        self.cmd.iter().for_each(|command| option("--cmd", command));
-        self.url.iter().for_each(|url| option("--url", url));
-        self.env.iter().for_each(|Variable(name, value)| option("--env", &format!("{name}={value}")));
-        self.cwd.iter().for_each(|cwd| option("--cwd", &cwd.to_string_lossy()));
-        shell_words::join(words)
     }
 }
 
-/// Prints the selected cases with their transports, their clauses and their sentences.
-fn list(selection: &Selection) -> Result<RunOutcome, Failure> {
-    let cases: Vec<_> = suites::all().iter().filter(|case| selection.left_out(&case.id).is_none()).collect();
-    if cases.is_empty() {
-        return Err(usage("no case is selected"));
-    }
-    let mut out = io::stdout().lock();
-    let mut print = || -> io::Result<()> {
-        for case in &cases {
-            let on = case.only.map_or("stdio ws".to_owned(), |only| only.to_string());
-            writeln!(out, "{:<40} {on:<9} {:<30} {}", case.id, case.clauses.join(" "), case.description)?;
-        }
-        let clauses: BTreeSet<_> = cases.iter().flat_map(|case| &case.clauses).collect();
-        let of_executors = clause::all().filter(|clause| clause.side != Side::Client).count();
-        writeln!(out, "{} cases, {} of {of_executors} clauses", cases.len(), clauses.len())
-    };
-    match print() {
-        // `head` has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(RunOutcome::Conforms),
-        Err(error) => Err((RunOutcome::Incomplete, error.to_string())),
-        Ok(()) => Ok(RunOutcome::Conforms),
-    }
+/// The path of this program, which is also the built-in peer and the relay.
+fn this_program() -> Result<String, Failure> {
+    let this = std::env::current_exe().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
+    this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))
 }
 
-/// Ready at the first SIGINT or SIGTERM.
-async fn interrupted() {
+/// Ready at the first SIGINT or SIGTERM from now on, not only from the first poll. Must be called within a runtime.
+fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end this process at once.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            // Without handlers the signals end this process at once.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

@@ -2,16 +2,17 @@
 
 pub mod origin;
 pub mod parse;
-mod plain;
+pub(super) mod plain;
 pub mod steps;
 pub mod template;
 pub mod words;
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client::script::ClientAction;
 use template::Template;
 
 /// The connection that the steps mean when they name none.
@@ -22,7 +23,7 @@ pub const CAPABILITIES: [&str; 8] =
     ["redirect-policy", "header-env-vars", "error-kinds", "limits", "resume", "cancel", "spawn", "memory"];
 
 /// The transport that a peer is reached by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transport {
     /// One message a line, on the peer's standard input and output.
     #[serde(rename = "stdio")]
@@ -87,6 +88,25 @@ impl std::fmt::Display for Revision {
     }
 }
 
+/// Whom a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// Executors: the suite is the client.
+    Executor,
+    /// Clients: the suite is the executor, and tells the application what to do.
+    Client,
+}
+
+impl Half {
+    /// What the areas of cases for clients begin with.
+    const CLIENT_AREAS: &str = "client-";
+
+    /// The half that an area, or the id of a case, belongs to.
+    pub fn of(area: &str) -> Self {
+        if area.starts_with(Self::CLIENT_AREAS) { Self::Client } else { Self::Executor }
+    }
+}
+
 /// One case.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -126,6 +146,13 @@ pub struct Case {
     pub line: usize,
     /// Its text, comments included.
     pub text: String,
+}
+
+impl Case {
+    /// Whom it is about.
+    pub fn half(&self) -> Half {
+        Half::of(&self.id)
+    }
 }
 
 /// What an origin does with one request.
@@ -256,6 +283,19 @@ pub enum Action {
         /// The bound.
         below: Duration,
     },
+    /// What only cases for clients know.
+    Client(ClientAction),
+}
+
+impl Action {
+    /// It sends something that a burst collects.
+    pub const fn is_send(&self) -> bool {
+        use ClientAction::{Answer, Deltas, Greet, Send};
+        matches!(
+            self,
+            Self::Send(_) | Self::SendBytes(..) | Self::Client(Answer { .. } | Deltas(_) | Greet(_) | Send(..))
+        )
+    }
 }
 
 /// How bytes are sent.
@@ -331,6 +371,10 @@ pub enum Condition {
     NoHeader(String),
     /// The kind is one of these words.
     Kind(Vec<String>),
+    /// The code of the executor's error is one of these, as the application sees it.
+    Code(Vec<i64>),
+    /// That text stands in the error, as the application sees it.
+    Says(Template),
     /// That text occurs nowhere.
     Lacks(Template),
     /// The method.

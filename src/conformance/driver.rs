@@ -1,35 +1,23 @@
-//! Does what a case says, and records everything that happens.
+//! Does what a case of the executors' half says, and records everything that happens.
 
-mod connection;
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::case::template::{Names, Template, resolve_json};
-use super::case::{Action, Case, Form, Signal, Step, Transport};
-use super::judge::{Judge, Judgement, State};
+use super::case::template::Names;
+use super::case::{Action, Case, Signal, Step, Transport};
 use super::memory::PeakMemory;
-use super::origin::{BoundOrigin, Events, Origin};
-use super::trace::{Event, Trace, What, shorten};
+use super::origin::{BoundOrigin, Origin};
+use super::stage::{Actor, CaseRun, Settings, Stage};
+use super::trace::What;
+use super::wire::Wire;
 use super::wire::websocket::probe;
-use super::wire::{Sender, Wire};
-use connection::Connection;
-
-/// Events that may wait for the driver.
-const WAITING_EVENTS: usize = 1_024;
-
-/// Events of one case; a peer that causes more is judged by what it did until then.
-const CASE_EVENTS: usize = 1_000_000;
-
-/// How long the end of a pipe waits for the exit status that belongs to it, and an answer to a control frame for its write.
-const PROMPTLY: Duration = Duration::from_millis(250);
 
 /// A peer that has been started, or is attached to.
 pub trait PeerHandle: Send {
@@ -45,78 +33,30 @@ pub trait PeerHandle: Send {
     /// Its process, if it was started here.
     fn pid(&self) -> Option<u32>;
 
-    /// Waits for its process to end; `None` when a signal ended it. Never ready when it was not started here. Cancel safe.
-    fn exited(&mut self) -> impl Future<Output = Option<i32>> + Send;
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// From the opened connection to the completed handshake.
-    pub handshake: Duration,
-    /// For a step that waits.
-    pub step: Duration,
-    /// For a whole case.
-    pub case: Duration,
-    /// All of these are multiplied by it; at least 1 on a slow machine.
-    pub time_scale: f64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            handshake: Duration::from_secs(5),
-            step: Duration::from_secs(2),
-            case: Duration::from_secs(10),
-            time_scale: 1.0,
-        }
-    }
-}
-
-/// What became of a case.
-#[derive(Clone, Debug)]
-pub struct CaseRun {
-    /// Everything that happened.
-    pub trace: Trace,
-    /// The verdict.
-    pub judgement: Judgement,
-    /// How long it took.
-    pub duration: Duration,
+    /// Waits for its process to end; `None` when a signal ended it. Never ready when it was not started here.
+    fn exited(&self) -> impl Future<Output = Option<i32>> + Send + 'static;
 }
 
 /// Runs a case against a peer. All connections and origins of the case are closed at the end; the peer lives on.
 pub async fn run_case(case: &Case, peer: &mut impl PeerHandle, settings: &Settings) -> CaseRun {
-    let (events, incoming) = mpsc::channel(WAITING_EVENTS);
+    let exit_first = peer.transport() == Transport::Stdio;
+    let mut stage = Stage::new(case, settings, Some(Box::pin(peer.exited())), exit_first);
     let watched = case.steps.iter().any(|step| matches!(step.action, Action::Memory(_)));
     let memory = peer.pid().filter(|_| watched).map(PeakMemory::watch);
-    let mut driver = Driver {
-        case,
-        peer,
-        settings,
-        judge: Judge::new(case),
-        trace: Trace::default(),
-        start: Instant::now(),
-        connections: BTreeMap::new(),
-        burst: None,
-        released: watch::channel(BTreeSet::new()).0,
-        events,
-        incoming,
-        exited: false,
-        memory,
-    };
+    let mut driver = Driver { case, peer, settings, released: watch::channel(BTreeSet::new()).0, memory };
     // The origins live until the case is over.
-    let _origins = match driver.begin().await {
+    let _origins = match driver.begin(&mut stage).await {
         Ok(origins) => Some(origins),
         Err(error) => {
-            driver.record(What::Broken { reason: format!("an origin cannot listen: {error}") });
+            stage.record(What::Broken { reason: format!("an origin cannot listen: {error}") });
             None
         }
     };
-    driver.run().await;
-    CaseRun { judgement: driver.judge.finish(), trace: driver.trace, duration: driver.start.elapsed() }
+    stage.run(&mut driver).await;
+    stage.finish()
 }
 
-/// Runs one case.
+/// Plays the client and the origins.
 struct Driver<'a, P> {
     /// What is to be done.
     case: &'a Case,
@@ -124,31 +64,52 @@ struct Driver<'a, P> {
     peer: &'a mut P,
     /// How long it may take.
     settings: &'a Settings,
-    /// Says when a step is satisfied.
-    judge: Judge<'a>,
-    /// What has happened.
-    trace: Trace,
-    /// When the case began.
-    start: Instant,
-    /// The open connections by name.
-    connections: BTreeMap<String, Connection>,
-    /// What a burst has collected, and for which connection.
-    burst: Option<(String, Vec<u8>)>,
     /// The names that the case has released.
     released: watch::Sender<BTreeSet<String>>,
-    /// For those who tell events.
-    events: Events,
-    /// The events that they tell.
-    incoming: mpsc::Receiver<(Instant, What)>,
-    /// The process has ended, and the trace says so.
-    exited: bool,
     /// In cases that ask for it.
     memory: Option<PeakMemory>,
 }
 
+impl<P: PeerHandle> Actor for Driver<'_, P> {
+    /// Most steps that wait do nothing.
+    async fn act(&mut self, stage: &mut Stage<'_>, step: &Step, deadline: Instant) {
+        match &step.action {
+            Action::Connect => self.connect(stage, &step.connection, deadline).await,
+            Action::Release(name) => {
+                self.released.send_if_modified(|released| released.insert(name.clone()));
+            }
+            Action::Signal(signal) => {
+                if let Err(reason) = self.signal(*signal) {
+                    stage.record(What::Broken { reason });
+                }
+            }
+            Action::Memory(_) => stage.record(match self.memory.as_ref().map(PeakMemory::bytes) {
+                Some(bytes @ 1..) => What::Memory { bytes },
+                _ => What::Broken { reason: "the memory of the process cannot be read".to_owned() },
+            }),
+            Action::Probe { request, .. } => {
+                let request = stage.resolve(request);
+                let authority = self.peer.authority().unwrap_or_default();
+                let answer = stage.while_recording(deadline, probe(&authority, &request)).await;
+                // No answer at all is an answer to the question, too.
+                stage.record(What::Probed { status: answer.and_then(Result::ok).unwrap_or(0) });
+            }
+            _ => {}
+        }
+    }
+
+    async fn wait(&mut self, _: &mut Stage<'_>, _: &Step, _: Instant) {}
+
+    fn is_progress(&self, _: &Step, _: &What) -> bool {
+        false
+    }
+
+    async fn observe(&mut self, _: &mut Stage<'_>, _: &What, _: Instant) {}
+}
+
 impl<P: PeerHandle> Driver<'_, P> {
     /// Starts the origins; they live as long as what is returned.
-    async fn begin(&mut self) -> io::Result<([Origin; 2], TcpSocket)> {
+    async fn begin(&mut self, stage: &mut Stage<'_>) -> io::Result<([Origin; 2], TcpSocket)> {
         let bound = [BoundOrigin::bind().await?, BoundOrigin::bind().await?];
         // Bound and not listening: connections are refused, and nobody else gets the port.
         let closed = TcpSocket::new_v4()?;
@@ -167,276 +128,23 @@ impl<P: PeerHandle> Driver<'_, P> {
             .map(|(name, value)| (name.to_owned(), value)),
         );
         let transport = self.peer.transport().to_string();
-        self.record(What::Begun { names: names.clone(), transport, time_scale: self.settings.time_scale });
+        stage.record(What::Begun { names: names.clone(), transport, time_scale: self.settings.time_scale });
         let mut index = 0;
         let origins = bound.map(|bound| {
             let exchanges = self.case.origins[index].clone();
             index += 1;
-            bound.serve(index - 1, exchanges, names.clone(), self.released.subscribe(), self.events.clone())
+            bound.serve(index - 1, exchanges, names.clone(), self.released.subscribe(), stage.events())
         });
         Ok((origins, closed))
     }
 
-    async fn run(&mut self) {
-        let case = self.case;
-        let step_deadline = case.step_deadline.unwrap_or(self.settings.step);
-        let case_deadline = case.case_deadline.unwrap_or(self.settings.case).max(step_deadline);
-        let end = self.start + case_deadline.mul_f64(self.settings.time_scale);
-        for (index, step) in case.steps.iter().enumerate() {
-            let handshake = index < case.handshake_steps;
-            let allowed = if handshake { self.settings.handshake } else { step_deadline };
-            let begun = Instant::now();
-            let deadline = end.min(begun + allowed.mul_f64(self.settings.time_scale));
-            if !matches!(step.action, Action::Send(_) | Action::SendBytes(..)) {
-                self.flush_burst(deadline).await;
-            }
-            self.drain().await;
-            let mut state = self.record(What::Step { step: index });
-            if state != State::Over {
-                state = self.act(step, deadline, state).await;
-            }
-            while state == State::Waiting {
-                state = match self.next_event(deadline).await {
-                    Some((at, what)) => self.take(at, what).await,
-                    None => {
-                        let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                        self.record(What::Deadline { milliseconds })
-                    }
-                };
-            }
-            if state == State::Over {
-                return;
-            }
-        }
-        self.drain().await;
-        self.record(What::Finished);
-    }
-
-    /// Does what the step says; most steps that wait do nothing.
-    async fn act(&mut self, step: &Step, deadline: Instant, mut state: State) -> State {
-        let connection = &step.connection;
-        match &step.action {
-            Action::Connect => state = self.connect(connection, deadline).await,
-            Action::Send(message) => match resolve_json(message, self.judge.names()) {
-                Ok(message) => self.send(connection, message.to_string().as_bytes(), Form::Frame, deadline).await,
-                Err(reason) => state = self.record(What::Broken { reason }),
-            },
-            Action::SendBytes(template, form) => match template.resolve(self.judge.names()) {
-                Ok(bytes) => self.send(connection, &bytes, *form, deadline).await,
-                Err(reason) => state = self.record(What::Broken { reason }),
-            },
-            Action::Burst => self.burst = Some((connection.clone(), Vec::new())),
-            Action::Release(name) => {
-                self.released.send_if_modified(|released| released.insert(name.clone()));
-            }
-            Action::Ping(payload) => {
-                let payload = self.resolve(payload);
-                let bytes = self.sender(connection).map(|sender| sender.encode_ping(&payload)).unwrap_or_default();
-                self.write(connection, &bytes, deadline).await;
-            }
-            Action::Close => {
-                let bytes = self.sender(connection).map(|sender| sender.encode_close()).unwrap_or_default();
-                if let Some(connection) = self.connections.get_mut(connection) {
-                    connection.closing = true;
-                }
-                self.write(connection, &bytes, deadline).await;
-                if let Some(sender) = self.sender(connection).filter(|sender| sender.is_pipe()) {
-                    sender.end().await;
-                }
-            }
-            Action::Eof => {
-                if let Some(sender) = self.sender(connection) {
-                    sender.end().await;
-                }
-            }
-            Action::Drop => {
-                if let Some(mut connection) = self.connections.remove(connection) {
-                    connection.reader.abort();
-                    // Its half of the socket has to be gone before the reset.
-                    let _ = (&mut connection.reader).await;
-                    if let Some(sender) = &mut connection.sender {
-                        sender.abort();
-                    }
-                }
-            }
-            Action::Pause | Action::Resume => {
-                if let Some(connection) = self.connections.get(connection) {
-                    connection.paused.send_replace(matches!(step.action, Action::Pause));
-                }
-            }
-            Action::Signal(signal) => {
-                if let Err(reason) = self.signal(*signal) {
-                    state = self.record(What::Broken { reason });
-                }
-            }
-            Action::Memory(_) => {
-                let what = match self.memory.as_ref().map(PeakMemory::bytes) {
-                    Some(bytes @ 1..) => What::Memory { bytes },
-                    _ => What::Broken { reason: "the memory of the process cannot be read".to_owned() },
-                };
-                state = self.record(what);
-            }
-            Action::Probe { request, .. } => {
-                let request = self.resolve(request);
-                let authority = self.peer.authority().unwrap_or_default();
-                let answer = self.while_recording(deadline, probe(&authority, &request)).await;
-                // No answer at all is an answer to the question, too.
-                let status = answer.and_then(Result::ok).unwrap_or(0);
-                state = self.record(What::Probed { status });
-            }
-            Action::Expect(_)
-            | Action::AllowMalformed
-            | Action::Before(..)
-            | Action::Origin(..)
-            | Action::Mark(_)
-            | Action::Elapsed(..)
-            | Action::FirstDelta { .. } => {}
-        }
-        state
-    }
-
-    async fn connect(&mut self, name: &str, deadline: Instant) -> State {
+    async fn connect(&mut self, stage: &mut Stage<'_>, name: &str, deadline: Instant) {
         let unreached = |reason| What::Unreached { connection: name.to_owned(), reason };
-        let wire = match timeout(deadline.saturating_duration_since(Instant::now()), self.peer.connect()).await {
-            Ok(Ok(wire)) => wire,
-            Ok(Err(error)) => return self.record(unreached(error.to_string())),
-            Err(_) => return self.record(unreached("connecting takes too long".to_owned())),
-        };
-        self.connections.insert(name.to_owned(), Connection::open(name, wire, self.events.clone()));
-        State::Ready
-    }
-
-    fn sender(&mut self, connection: &str) -> Option<&mut Sender> {
-        self.connections.get_mut(connection)?.sender.as_mut()
-    }
-
-    /// The bytes of a template whose names were checked when the case was read.
-    fn resolve(&self, template: &Template) -> Vec<u8> {
-        template.resolve(self.judge.names()).unwrap_or_default()
-    }
-
-    async fn send(&mut self, connection: &str, bytes: &[u8], form: Form, deadline: Instant) {
-        let pipe = self.peer.transport() == Transport::Stdio;
-        let frames: Vec<&[u8]> = match form {
-            Form::Bytes if pipe => bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect(),
-            _ => vec![bytes],
-        };
-        for frame in frames {
-            self.record(What::Sent { connection: connection.to_owned(), text: shorten(frame) });
+        match timeout(deadline.saturating_duration_since(Instant::now()), self.peer.connect()).await {
+            Ok(Ok(wire)) => stage.open(name, wire),
+            Ok(Err(error)) => stage.record(unreached(error.to_string())),
+            Err(_) => stage.record(unreached("connecting takes too long".to_owned())),
         }
-        let Some(sender) = self.sender(connection) else { return };
-        let writes = sender.encode(bytes, form);
-        for write in writes {
-            match &mut self.burst {
-                Some((name, collected)) if name == connection => collected.extend(write),
-                _ => self.write(connection, &write, deadline).await,
-            }
-        }
-    }
-
-    async fn flush_burst(&mut self, deadline: Instant) {
-        if let Some((connection, bytes)) = self.burst.take() {
-            self.write(&connection, &bytes, deadline).await;
-        }
-    }
-
-    /// Writes while recording what happens meanwhile, so that a peer that waits for a reader cannot block the suite.
-    async fn write(&mut self, name: &str, bytes: &[u8], deadline: Instant) {
-        let Some(connection) = self.connections.get_mut(name).filter(|connection| !connection.stalled) else { return };
-        let Some(mut sender) = connection.sender.take() else { return };
-        // A failed write shows that the peer has closed, which the reader tells.
-        let written = self.while_recording(deadline, sender.write(bytes)).await;
-        if let Some(connection) = self.connections.get_mut(name) {
-            connection.sender = Some(sender);
-            connection.stalled = written.is_none();
-        }
-        if written.is_none() {
-            self.record(What::Stalled { connection: name.to_owned() });
-        }
-    }
-
-    /// Runs a future to its end or the deadline.
-    async fn while_recording<T>(&mut self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-        tokio::pin!(work);
-        loop {
-            let event = tokio::select! {
-                biased;
-                done = &mut work => return Some(done),
-                event = self.next_event(deadline) => event?,
-            };
-            // Outside the select, which could drop it half-way.
-            self.take(event.0, event.1).await;
-        }
-    }
-
-    /// The next event, or `None` at the deadline. Cancel safe.
-    async fn next_event(&mut self, deadline: Instant) -> Option<(Instant, What)> {
-        tokio::select! {
-            biased;
-            event = self.incoming.recv() => event,
-            code = self.peer.exited(), if !self.exited => {
-                self.exited = true;
-                Some((Instant::now(), What::Exited { code }))
-            }
-            () = tokio::time::sleep_until(deadline.into()) => None,
-        }
-    }
-
-    /// Records an event and answers it where a client has to. Not cancel safe.
-    async fn take(&mut self, at: Instant, what: What) -> State {
-        let (connection, reply) = match &what {
-            What::Ping { connection, text } => (connection.clone(), Some(text.clone())),
-            What::CloseFrame { connection, .. } => (connection.clone(), None),
-            What::Ended { .. } if self.peer.transport() == Transport::Stdio && !self.exited => {
-                // The exit status tells a crash from an orderly end, so it has to come first.
-                if let Ok(code) = timeout(PROMPTLY, self.peer.exited()).await {
-                    self.exited = true;
-                    self.record(What::Exited { code });
-                }
-                return self.record_at(at, what);
-            }
-            _ => return self.record_at(at, what),
-        };
-        let state = self.record_at(at, what);
-        let Some(found) = self.connections.get_mut(&connection).filter(|found| !found.stalled) else { return state };
-        // While a write is under way there is no sender; the peer then misses its answer, as it does from any slow client.
-        let Some(sender) = found.sender.as_mut() else { return state };
-        let bytes = match reply {
-            Some(payload) => sender.encode_pong(payload.as_bytes()),
-            None if found.closing => return state,
-            None => {
-                found.closing = true;
-                sender.encode_close()
-            }
-        };
-        // A peer that does not read misses it, too.
-        let _ = timeout(PROMPTLY, sender.write(&bytes)).await;
-        state
-    }
-
-    /// Records what has happened already.
-    async fn drain(&mut self) {
-        while let Ok((at, what)) = self.incoming.try_recv() {
-            self.take(at, what).await;
-        }
-    }
-
-    fn record(&mut self, what: What) -> State {
-        self.record_at(Instant::now(), what)
-    }
-
-    fn record_at(&mut self, at: Instant, what: What) -> State {
-        let what = if self.trace.events.len() < CASE_EVENTS {
-            what
-        } else {
-            What::Broken { reason: format!("more than {CASE_EVENTS} events") }
-        };
-        let elapsed = at.saturating_duration_since(self.start).as_micros();
-        let number = self.trace.events.len() as u64 + 1;
-        let event = Event { number, micros: u64::try_from(elapsed).unwrap_or(u64::MAX), what };
-        let state = self.judge.handle(&event);
-        self.trace.events.push(event);
-        state
     }
 
     #[cfg(unix)]

@@ -3,9 +3,9 @@
 //! The driver feeds a [`Judge`] each event as it happens and asks whether the current step is satisfied; [`judge`] feeds
 //! it a stored trace and comes to the same verdict.
 
+mod executor;
 mod invariants;
 mod origins;
-mod steps;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +13,11 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::case::template::Names;
-use super::case::{Case, Promise, Transport};
+use super::case::{Action, Case, Half, Promise, Step, TimeBound, Transport};
 use super::clause::{self, Level};
+use super::client::judge::Client;
 use super::trace::{Event, Trace, What};
-use invariants::Connection;
-use origins::OriginView;
+use executor::Executor;
 
 /// Characters of a frame that a finding shows.
 const SHOWN_CHARACTERS: usize = 600;
@@ -84,10 +84,10 @@ pub struct Finding {
 
 /// A broken invariant.
 #[derive(Debug)]
-struct Violation {
+pub(super) struct Violation {
     /// How it is broken.
     kind: FailKind,
-    /// The clause that says it.
+    /// The clause that says it; empty for that of the step.
     clause: &'static str,
     /// What the clause asks for.
     expected: String,
@@ -96,7 +96,7 @@ struct Violation {
 }
 
 impl Violation {
-    fn new(kind: FailKind, clause: &'static str, expected: &str, got: &str) -> Self {
+    pub(super) fn new(kind: FailKind, clause: &'static str, expected: &str, got: &str) -> Self {
         Self { kind, clause, expected: expected.to_owned(), got: shown(got) }
     }
 }
@@ -112,9 +112,24 @@ pub enum State {
     Over,
 }
 
+/// Why a case ends before its steps do.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The peer broke a clause.
+    Peer(Violation),
+    /// The adapter broke its protocol, so that nothing can be said about the peer.
+    Adapter(String),
+}
+
+impl From<Violation> for Fault {
+    fn from(violation: Violation) -> Self {
+        Self::Peer(violation)
+    }
+}
+
 /// How far a step is.
 #[derive(Debug)]
-enum Progress {
+pub(super) enum Progress {
     /// Nothing speaks against it yet.
     Pending,
     /// It is satisfied.
@@ -124,6 +139,56 @@ enum Progress {
     },
     /// It cannot be satisfied any more; what came instead.
     Failed(FailKind, String),
+}
+
+impl Progress {
+    /// Satisfied by something that the peer did.
+    pub(super) const MET: Self = Self::Met { observed: true };
+
+    /// Satisfied, which says nothing about the peer.
+    pub(super) const DONE: Self = Self::Met { observed: false };
+
+    /// Something else came.
+    pub(super) fn failed(got: impl Into<String>) -> Self {
+        Self::Failed(FailKind::Assertion, got.into())
+    }
+}
+
+/// What is known about the run as a whole.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// What names stand for, captured ones included.
+    pub(super) names: Names,
+    /// How the peer is reached.
+    pub(super) transport: Transport,
+    /// How much longer than usual everything may take.
+    pub(super) time_scale: f64,
+}
+
+/// What the events of a case show about the peer of one half of the suite.
+pub(super) trait Scene: fmt::Debug + Send {
+    /// Keeps what an event says, and judges the invariants. `step` is the current one.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that the event breaks.
+    fn note(&mut self, event: &Event, step: Option<&Step>, setting: &mut Setting) -> Result<(), Fault>;
+
+    /// How far a step is after that event.
+    fn progress(&mut self, step: &Step, event: &Event, setting: &mut Setting) -> Progress;
+
+    /// That connection has ended.
+    fn has_ended(&self, connection: &str) -> bool;
+
+    /// What stands out when a step of that connection waits in vain.
+    fn describe(&self, connection: &str) -> Option<String>;
+
+    /// What the end of the case shows to be wrong.
+    ///
+    /// # Errors
+    ///
+    /// The broken invariant.
+    fn finish(&self) -> Result<(), Fault>;
 }
 
 /// The verdict of a stored trace.
@@ -140,30 +205,18 @@ pub fn judge(case: &Case, trace: &Trace) -> Judgement {
 pub struct Judge<'a> {
     /// The case.
     case: &'a Case,
-    /// What names stand for, captured ones included.
-    names: Names,
-    /// How the peer is reached.
-    transport: Transport,
-    /// How much longer than usual everything may take.
-    time_scale: f64,
-    /// The connections by name.
-    connections: BTreeMap<String, Connection>,
-    /// The two origins.
-    origins: [OriginView; 2],
+    /// What is known about the run.
+    setting: Setting,
+    /// What is known about the peer.
+    scene: Box<dyn Scene>,
     /// When marks were set, in microseconds.
     marks: BTreeMap<String, u64>,
-    /// The process has ended, with that status.
-    exited: Option<Option<i32>>,
-    /// What the current step measured: bytes of memory, or an HTTP status.
-    measured: Option<u64>,
     /// The current step, and whether it is still waited for.
     current: Option<(usize, bool)>,
     /// When the last step was satisfied, in microseconds.
     met_micros: u64,
     /// Some step showed that the peer did something.
     observed: bool,
-    /// Errors for malformed frames need not be awaited.
-    malformed_allowed: bool,
     /// The first SHOULD that failed.
     warning: Option<Finding>,
     /// The verdict, once it is known.
@@ -175,18 +228,15 @@ impl<'a> Judge<'a> {
     pub fn new(case: &'a Case) -> Self {
         Self {
             case,
-            names: Names::new(),
-            transport: Transport::Stdio,
-            time_scale: 1.0,
-            connections: BTreeMap::new(),
-            origins: [OriginView::default(), OriginView::default()],
+            setting: Setting { names: Names::new(), transport: Transport::Stdio, time_scale: 1.0 },
+            scene: match case.half() {
+                Half::Executor => Box::new(Executor::default()),
+                Half::Client => Box::new(Client::default()),
+            },
             marks: BTreeMap::new(),
-            exited: None,
-            measured: None,
             current: None,
             met_micros: 0,
             observed: false,
-            malformed_allowed: false,
             warning: None,
             verdict: None,
         }
@@ -194,13 +244,15 @@ impl<'a> Judge<'a> {
 
     /// What names stand for so far.
     pub const fn names(&self) -> &Names {
-        &self.names
+        &self.setting.names
     }
 
     /// Takes the next event.
     pub fn handle(&mut self, event: &Event) -> State {
         if self.verdict.is_none() {
             self.note(event);
+        }
+        if self.verdict.is_none() {
             self.evaluate(event);
         }
         match self.current {
@@ -216,73 +268,41 @@ impl<'a> Judge<'a> {
         self.verdict.unwrap_or_else(unfinished)
     }
 
-    fn connection(&mut self, name: &str) -> &mut Connection {
-        let transport = self.transport;
-        self.connections.entry(name.to_owned()).or_insert_with(|| Connection::new(transport))
-    }
-
     /// Keeps what the event says, and judges the invariants.
     fn note(&mut self, event: &Event) {
-        let mut violation = None;
         match &event.what {
             What::Begun { names, transport, time_scale } => {
-                self.names.clone_from(names);
-                self.time_scale = *time_scale;
-                self.transport = if transport == "ws" { Transport::Websocket } else { Transport::Stdio };
+                let transport = if transport == "ws" { Transport::Websocket } else { Transport::Stdio };
+                self.setting = Setting { names: names.clone(), transport, time_scale: *time_scale };
             }
-            What::Step { step } => {
-                self.current = Some((*step, true));
-                self.measured = None;
-            }
-            What::Sent { connection, text } => self.connection(connection).handle_sent(text, event.micros),
-            What::Received { connection, text, binary } => {
-                let received = self.connection(connection).handle_received(text, *binary, event.number, event.micros);
-                violation = received.err();
-            }
-            What::Pong { connection, text } => self.connection(connection).pongs.push(text.clone()),
-            What::CloseFrame { connection, code } => self.connection(connection).close_frame = Some(*code),
-            What::Garbage { connection, reason } => {
-                self.connection(connection).ended = Some(reason.clone());
-                violation = Some(Violation::new(FailKind::Malformed, "ENVELOPE-1", "frames of the transport", reason));
-            }
-            What::Ended { connection, reason } => self.connection(connection).ended = Some(reason.clone()),
-            What::Exited { code } => self.exited = Some(*code),
-            What::Memory { bytes } => self.measured = Some(*bytes),
-            What::Probed { status } => self.measured = Some(u64::from(*status)),
-            What::Accepted { origin }
-            | What::Closed { origin }
-            | What::Request { origin, .. }
-            | What::Aborted { origin, .. }
-            | What::Blocked { origin, .. } => {
-                if let Some(view) = self.origins.get_mut(*origin) {
-                    view.handle(&event.what);
-                }
-            }
+            What::Step { step } => self.current = Some((*step, true)),
             What::Broken { reason } => self.verdict = Some(Judgement::Error(reason.clone())),
             What::Unreached { reason, .. } => {
                 self.verdict = Some(Judgement::NoHandshake(self.finding(reason.clone())));
             }
-            What::Ping { .. } | What::Stalled { .. } | What::Deadline { .. } | What::Finished => {}
+            _ => {}
         }
-        if let Some(Violation { kind, clause, expected, got }) = violation {
-            let finding = Finding { clause: clause.to_owned(), expected, ..self.finding(got) };
-            self.verdict = Some(Judgement::Fail(kind, finding));
+        let step = self.current.and_then(|(index, _)| self.case.steps.get(index));
+        let mut noted = self.scene.note(event, step, &mut self.setting);
+        if event.what == What::Finished {
+            noted = noted.and_then(|()| self.scene.finish());
+        }
+        let Err(fault) = noted else { return };
+        if self.verdict.is_none() {
+            self.verdict = Some(match fault {
+                Fault::Adapter(reason) => Judgement::Error(reason),
+                Fault::Peer(Violation { kind, clause, expected, got }) => {
+                    let of_step = self.finding(got);
+                    let clause = if clause.is_empty() { of_step.clause.clone() } else { clause.to_owned() };
+                    Judgement::Fail(kind, Finding { clause, expected, ..of_step })
+                }
+            });
         }
     }
 
     /// Looks whether the current step is satisfied.
     fn evaluate(&mut self, event: &Event) {
-        if self.verdict.is_some() {
-            return;
-        }
         if event.what == What::Finished {
-            if let Some(text) = self.stray_error() {
-                let got = shown(text);
-                let expected = "errors of id -1 only where the case awaits them".to_owned();
-                let finding = Finding { clause: "ENVELOPE-19".to_owned(), expected, ..self.finding(got) };
-                self.verdict = Some(Judgement::Fail(FailKind::Assertion, finding));
-                return;
-            }
             self.verdict = Some(match self.warning.take() {
                 Some(finding) => Judgement::Warn(finding),
                 None if self.observed => Judgement::Pass,
@@ -309,16 +329,36 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// An error for a malformed frame that no step has taken.
-    fn stray_error(&self) -> Option<&str> {
-        let mut connections = self.connections.values().filter(|_| !self.malformed_allowed);
-        connections.find_map(|connection| Some(connection.malformed.get(connection.malformed_taken)?.1.as_str()))
+    /// How far a step is after that event.
+    fn progress(&mut self, index: usize, event: &Event) -> Progress {
+        let case = self.case;
+        let Some(step) = case.steps.get(index) else {
+            return Progress::failed("the trace has more steps than the case");
+        };
+        match &step.action {
+            Action::Mark(name) => {
+                self.marks.insert(name.clone(), event.micros);
+                Progress::DONE
+            }
+            Action::Elapsed(name, bound) => self.elapsed(name, *bound),
+            _ => self.scene.progress(step, event, &mut self.setting),
+        }
+    }
+
+    fn elapsed(&self, name: &str, bound: TimeBound) -> Progress {
+        let Some(mark) = self.marks.get(name) else { return Progress::failed(format!("no mark {name}")) };
+        let milliseconds = self.met_micros.saturating_sub(*mark) / 1_000;
+        let good = match bound {
+            TimeBound::Below(below) => milliseconds as f64 <= below.as_millis() as f64 * self.setting.time_scale,
+            TimeBound::AtLeast(least) => u128::from(milliseconds) >= least.as_millis(),
+        };
+        if good { Progress::DONE } else { Progress::failed(format!("{milliseconds} ms")) }
     }
 
     /// The current step cannot be satisfied any more.
     fn fail(&mut self, index: usize, kind: FailKind, got: &str) {
         let finding = self.finding(shown(got));
-        let gone = self.step_connection(index).is_some_and(|connection| connection.ended.is_some());
+        let gone = self.case.steps.get(index).is_some_and(|step| self.scene.has_ended(&step.connection));
         if index < self.case.handshake_steps && gone {
             self.verdict = Some(Judgement::NoHandshake(finding));
         } else if clause::find(&finding.clause).is_some_and(|clause| clause.level == Level::Should) {
@@ -331,23 +371,16 @@ impl<'a> Judge<'a> {
 
     /// The deadline of the current step has passed.
     fn miss(&mut self, index: usize, milliseconds: u64) {
-        let last = self.step_connection(index).map(|connection| {
-            let waiting = connection.waiting();
-            let last = connection.last.as_deref().map_or("nothing".to_owned(), shown);
-            format!("; {waiting} requests wait for an answer; the last frame was: {last}")
-        });
-        let got = format!("nothing within {milliseconds} ms{}", last.unwrap_or_default());
+        let step = self.case.steps.get(index);
+        let described = step.and_then(|step| self.scene.describe(&step.connection));
+        let got = format!("nothing within {milliseconds} ms{}", described.unwrap_or_default());
         if index < self.case.handshake_steps {
             self.verdict = Some(Judgement::NoHandshake(self.finding(got)));
-        } else if self.case.steps.get(index).is_some_and(|step| step.promise == Promise::Setup) {
+        } else if step.is_some_and(|step| step.promise == Promise::Setup) {
             self.verdict = Some(Judgement::Timeout(self.finding(got)));
         } else {
             self.fail(index, FailKind::Assertion, &got);
         }
-    }
-
-    fn step_connection(&self, index: usize) -> Option<&Connection> {
-        self.connections.get(&self.case.steps.get(index)?.connection)
     }
 
     /// A finding about the current step.
@@ -364,7 +397,7 @@ impl<'a> Judge<'a> {
 }
 
 /// A frame as a finding shows it.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::case::{Case, Transport};
-use super::driver::{PeerHandle as _, Settings, run_case};
+use super::driver::{PeerHandle as _, run_case};
 use super::judge::FailKind;
 use super::launcher::{Peer, Target, ended};
 use super::probe::{Ready, Unready, probe};
 use super::process::{EXIT_GRACE, Process};
 use super::result::{CaseResult, Reason};
+use super::stage::Settings;
 use super::verdict::Verdict;
 
 /// The name under which a peer that breaks the handshake is reported: no case has been run then.
@@ -80,9 +81,7 @@ impl Lab {
         if first.verdict == second.verdict {
             return second;
         }
-        let came = format!("two runs differ: {} and {}", first.verdict, second.verdict);
-        let odd = if first.reason.is_some() { first } else { second };
-        CaseResult { verdict: Verdict::Error, reason: Some(Reason { came, ..odd.reason.unwrap_or_default() }), ..odd }
+        first.differs_from(second)
     }
 
     async fn run_once(&self, case: &Case) -> CaseResult {

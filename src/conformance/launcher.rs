@@ -245,10 +245,13 @@ impl PeerHandle for Peer {
         self.process().map(Process::id)
     }
 
-    async fn exited(&mut self) -> Option<i32> {
-        match &self.process {
-            Some(process) => process.wait().await.and_then(|status| status.code()),
-            None => std::future::pending().await,
+    fn exited(&self) -> impl Future<Output = Option<i32>> + Send + 'static {
+        let process = self.process.clone();
+        async move {
+            match process {
+                Some(process) => process.wait().await.and_then(|status| status.code()),
+                None => std::future::pending().await,
+            }
         }
     }
 }

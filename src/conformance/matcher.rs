@@ -65,6 +65,7 @@ pub fn match_outcome(outcome: &Outcome, answer: &Answered<'_>, names: &mut Names
             Condition::Kind(words) => match_kind(words, kind.as_deref())?,
             Condition::Lacks(template) => match_lacks(template, answer.text, names)?,
             Condition::Method(_) | Condition::Target(_) => return Err("a condition for requests only".to_owned()),
+            Condition::Code(_) | Condition::Says(_) => return Err("a condition for applications only".to_owned()),
         }
     }
     Ok(())

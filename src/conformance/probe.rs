@@ -11,10 +11,11 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::case::{Form, Transport};
 use super::declaration::{CANCEL, HEADER_ENV_VARS};
-use super::driver::{PeerHandle as _, Settings};
+use super::driver::PeerHandle as _;
 use super::judge::FailKind;
 use super::launcher::{LaunchError, Peer, ended};
 use super::result::Reason;
+use super::stage::Settings;
 use super::wire::{Incoming, Wire};
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::id::Id;

@@ -139,9 +139,14 @@ impl Process {
 
     /// Waits for the end of the process. Cancel safe.
     pub async fn wait(&self) -> Option<ExitStatus> {
+        self.status().await
+    }
+
+    /// Like [`Process::wait`], for a task that must not keep the process.
+    pub fn status(&self) -> impl Future<Output = Option<ExitStatus>> + Send + use<> {
         let mut exit = self.exit.clone();
         // The sender is dropped without a status only when the runtime shuts down.
-        exit.wait_for(Option::is_some).await.ok().and_then(|status| status.flatten())
+        async move { exit.wait_for(Option::is_some).await.ok().and_then(|status| status.flatten()) }
     }
 
     /// Ends the process: `grace` for ending by itself (its standard input or its connections are closed already), then

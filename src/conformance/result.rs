@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::case::{Case, Transport};
-use super::driver::CaseRun;
 use super::judge::{Finding, Judgement};
+use super::stage::CaseRun;
 use super::transcript::transcript;
 use super::verdict::Verdict;
 
@@ -84,6 +84,13 @@ impl CaseResult {
         };
         let transcript = if reason.is_some() { transcript(&run.trace) } else { Vec::new() };
         Self { case: case.id.clone(), transport, verdict, reason, duration: run.duration, transcript, stderr }
+    }
+
+    /// Two runs of a case came to different verdicts: nothing can be said.
+    pub fn differs_from(self, other: Self) -> Self {
+        let came = format!("two runs differ: {} and {}", self.verdict, other.verdict);
+        let odd = if self.reason.is_some() { self } else { other };
+        Self { verdict: Verdict::Error, reason: Some(Reason { came, ..odd.reason.unwrap_or_default() }), ..odd }
     }
 
     /// The part of the id before the slash.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
 
-use super::case::Transport;
-use super::driver::Settings;
+use super::case::{Case, Half, Transport};
+use super::client::lab::{ClientLab, ClientTarget};
 use super::expectation::{ExpectationError, Expectations};
 use super::lab::{Lab, PEER_HANDSHAKE};
 use super::launcher::{START, Target};
@@ -15,6 +15,7 @@ use super::plan::{Claims, Job};
 use super::probe::Unready;
 use super::report::Reports;
 use super::result::{CaseResult, Reason};
+use super::stage::Settings;
 use super::verdict::Verdict;
 use crate::sync::Arc;
 
@@ -24,11 +25,13 @@ pub const RUN: Duration = Duration::from_secs(600);
 /// What a run does.
 #[derive(Debug)]
 pub struct Run {
-    /// The implementation under test.
-    pub target: Target,
+    /// The executor under test.
+    pub executor: Option<Target>,
+    /// The client under test.
+    pub client: Option<ClientTarget>,
     /// The transports to test over; never empty.
     pub transports: Vec<Transport>,
-    /// What is known about the implementation.
+    /// What is known about the executor, and the revision that counts for both.
     pub claims: Claims,
     /// Known failures.
     pub expectations: Expectations,
@@ -73,20 +76,19 @@ impl Run {
                 return Ok(());
             }
         };
-        let applies = |job: &&Job| self.claims.not_applicable(job).is_none();
+        let applies = |job: &&Job| matches!(self.place(&labs, job), Place::Applies(_) | Place::Unreached(_));
         let applicable: Vec<(&str, Transport)> =
             self.jobs.iter().filter(applies).map(|job| (job.case.id.as_str(), job.transport)).collect();
         let selected = |id: &str| self.jobs.iter().any(|job| job.case.id == id);
-        let reached: Vec<Transport> = labs.iter().filter(|(_, lab)| lab.is_ok()).map(|(on, _)| *on).collect();
+        let reached: Vec<Transport> = labs.iter().filter(|(_, lab)| lab.is_ok()).map(|((_, on), _)| *on).collect();
         self.expectations.check(&reached, |id, on| !selected(id) || applicable.contains(&(id, on)))?;
 
         let mut queue = VecDeque::new();
         for job in std::mem::take(&mut self.jobs) {
-            let (_, lab) = labs.iter().find(|(on, _)| *on == job.transport).expect("there is a lab for each transport");
-            match (self.claims.not_applicable(&job), lab) {
-                (Some(reason), _) => reports.add(without_run(&job, Verdict::NotApplicable, &reason)),
-                (None, Err(reason)) => reports.add(without_run(&job, Verdict::NotRun, reason)),
-                (None, Ok(lab)) => queue.push_back((job, Arc::clone(lab))),
+            match self.place(&labs, &job) {
+                Place::Nowhere(reason) => reports.add(without_run(&job, Verdict::NotApplicable, &reason)),
+                Place::Unreached(reason) => reports.add(without_run(&job, Verdict::NotRun, reason)),
+                Place::Applies(lab) => queue.push_back((job, lab.clone())),
             }
         }
         let (serial, parallel): (VecDeque<_>, _) = queue.into_iter().partition(|(job, _)| job.case.alone);
@@ -107,27 +109,57 @@ impl Run {
         Ok(())
     }
 
-    /// The first look at the peer on each transport: a place where its cases can run, or why there is none.
-    async fn look(&mut self, reports: &mut Reports) -> Vec<(Transport, Result<Arc<Lab>, String>)> {
+    /// Where a job can run.
+    fn place<'labs>(&self, labs: &'labs [Opened], job: &Job) -> Place<'labs> {
+        let of_job = |(key, _): &&Opened| *key == (job.case.half(), job.transport);
+        if job.case.since > self.claims.declaration.revision() {
+            return Place::Nowhere(format!("belongs to revision {}", job.case.since));
+        }
+        let lab = labs.iter().find(of_job).map(|(_, lab)| lab);
+        let lack = match (job.case.half(), lab) {
+            (Half::Executor, _) => self.claims.not_applicable(job),
+            (Half::Client, Some(Ok(AnyLab::Client(lab)))) => lab.not_applicable(job),
+            (Half::Client, _) => None,
+        };
+        match (lack, lab) {
+            (Some(reason), _) => Place::Nowhere(reason),
+            (None, Some(Ok(lab))) => Place::Applies(lab),
+            (None, Some(Err(reason))) => Place::Unreached(reason),
+            (None, None) => Place::Nowhere(format!("the client declares no {}", job.transport)),
+        }
+    }
+
+    /// The first look at each peer on each transport: a place where its cases can run, or why there is none.
+    async fn look(&mut self, reports: &mut Reports) -> Vec<Opened> {
         let mut labs = Vec::new();
         let start = START.mul_f64(self.time_scale);
         for transport in self.transports.clone() {
-            let lab = match Lab::open(self.target.clone(), transport, start).await {
-                Ok((lab, ready)) => {
-                    self.claims.shown.insert(transport.as_str(), ready.shown.clone());
-                    let time_scale = self.time_scale * ready.time_scale();
-                    Ok(Arc::new(lab.with_settings(Settings { time_scale, ..Settings::default() })))
+            let mut unreached = |half, unready: Unready| {
+                let cause = unready.to_string();
+                if let Unready::Violation(kind, reason) = unready {
+                    let verdict = Verdict::Fail(kind);
+                    reports.add(CaseResult::without_run(PEER_HANDSHAKE, transport, verdict, reason));
                 }
-                Err(unready) => {
-                    let cause = unready.to_string();
-                    if let Unready::Violation(kind, reason) = unready {
-                        let verdict = Verdict::Fail(kind);
-                        reports.add(CaseResult::without_run(PEER_HANDSHAKE, transport, verdict, reason));
-                    }
-                    Err(cause)
-                }
+                ((half, transport), Err(cause))
             };
-            labs.push((transport, lab));
+            if let Some(target) = self.executor.clone() {
+                labs.push(match Lab::open(target, transport, start).await {
+                    Ok((lab, ready)) => {
+                        self.claims.shown.insert(transport.as_str(), ready.shown.clone());
+                        let time_scale = self.time_scale * ready.time_scale();
+                        let lab = lab.with_settings(Settings { time_scale, ..Settings::default() });
+                        ((Half::Executor, transport), Ok(Arc::new(lab).into()))
+                    }
+                    Err(unready) => unreached(Half::Executor, unready),
+                });
+            }
+            if let Some(target) = self.client.clone() {
+                match ClientLab::open(target, transport, start, self.time_scale).await {
+                    Ok(Some(lab)) => labs.push(((Half::Client, transport), Ok(Arc::new(lab).into()))),
+                    Ok(None) => {}
+                    Err(unready) => labs.push(unreached(Half::Client, unready)),
+                }
+            }
         }
         labs
     }
@@ -135,7 +167,7 @@ impl Run {
     /// Runs jobs, so many at one time. Returns why it stopped early.
     async fn work_off(
         &self,
-        mut queue: VecDeque<(Job, Arc<Lab>)>,
+        mut queue: VecDeque<(Job, AnyLab)>,
         at_once: usize,
         reports: &mut Reports,
         cut: &mut (impl Future<Output = &'static str> + Unpin),
@@ -171,6 +203,56 @@ impl Run {
             reports.add(result);
         }
     }
+}
+
+/// A lab, or why there is none.
+type Opened = ((Half, Transport), Result<AnyLab, String>);
+
+/// Where the cases of one half meet their peer.
+#[derive(Clone, Debug)]
+enum AnyLab {
+    /// An executor.
+    Executor(Arc<Lab>),
+    /// A client.
+    Client(Arc<ClientLab>),
+}
+
+impl From<Arc<Lab>> for AnyLab {
+    fn from(lab: Arc<Lab>) -> Self {
+        Self::Executor(lab)
+    }
+}
+
+impl From<Arc<ClientLab>> for AnyLab {
+    fn from(lab: Arc<ClientLab>) -> Self {
+        Self::Client(lab)
+    }
+}
+
+impl AnyLab {
+    async fn run(&self, case: &Case) -> CaseResult {
+        match self {
+            Self::Executor(lab) => lab.run(case).await,
+            Self::Client(lab) => lab.run(case).await,
+        }
+    }
+
+    async fn close(&self) -> Vec<CaseResult> {
+        match self {
+            Self::Executor(lab) => lab.close().await,
+            Self::Client(lab) => lab.close().await,
+        }
+    }
+}
+
+/// Where a job can run.
+enum Place<'labs> {
+    /// Here.
+    Applies(&'labs AnyLab),
+    /// Nowhere, as the peer was not reached.
+    Unreached(&'labs str),
+    /// Nowhere, as it does not apply.
+    Nowhere(String),
 }
 
 fn without_run(job: &Job, verdict: Verdict, reason: &str) -> CaseResult {

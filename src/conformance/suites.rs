@@ -2,11 +2,22 @@
 
 use std::sync::LazyLock;
 
-use super::case::Case;
 use super::case::parse::{ParseError, parse_cases};
+use super::case::{Case, Half};
 
 /// The files, one area each.
-pub const FILES: [(&str, &str); 12] = [
+pub const FILES: [(&str, &str); 23] = [
+    ("client-close.case", include_str!("suites/client-close.case")),
+    ("client-envelope.case", include_str!("suites/client-envelope.case")),
+    ("client-error.case", include_str!("suites/client-error.case")),
+    ("client-handshake.case", include_str!("suites/client-handshake.case")),
+    ("client-id.case", include_str!("suites/client-id.case")),
+    ("client-limit.case", include_str!("suites/client-limit.case")),
+    ("client-params.case", include_str!("suites/client-params.case")),
+    ("client-response.case", include_str!("suites/client-response.case")),
+    ("client-route.case", include_str!("suites/client-route.case")),
+    ("client-stream.case", include_str!("suites/client-stream.case")),
+    ("client-transport.case", include_str!("suites/client-transport.case")),
     ("close.case", include_str!("suites/close.case")),
     ("envelope.case", include_str!("suites/envelope.case")),
     ("error.case", include_str!("suites/error.case")),
@@ -21,16 +32,20 @@ pub const FILES: [(&str, &str); 12] = [
     ("transport.case", include_str!("suites/transport.case")),
 ];
 
-static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| parse_files().expect("a test reads all files"));
+static EXECUTOR: LazyLock<Vec<Case>> = LazyLock::new(|| parse_files(Half::Executor).expect("a test reads all files"));
+static CLIENT: LazyLock<Vec<Case>> = LazyLock::new(|| parse_files(Half::Client).expect("a test reads all files"));
 
-/// All cases, in the order of their files.
-pub fn all() -> &'static [Case] {
-    &CASES
+/// The cases of one half, in the order of their files.
+pub fn of(half: Half) -> &'static [Case] {
+    match half {
+        Half::Executor => &EXECUTOR,
+        Half::Client => &CLIENT,
+    }
 }
 
-fn parse_files() -> Result<Vec<Case>, ParseError> {
+fn parse_files(half: Half) -> Result<Vec<Case>, ParseError> {
     let mut cases = Vec::new();
-    for (file, text) in FILES {
+    for (file, text) in FILES.iter().filter(|(file, _)| Half::of(file) == half) {
         cases.extend(parse_cases(file, text)?);
     }
     Ok(cases)
@@ -46,9 +61,10 @@ mod tests {
 
     #[test]
     fn every_file_reads_and_every_id_is_its_own() {
-        let cases = parse_files().unwrap_or_else(|error| panic!("{error}"));
+        let cases =
+            [Half::Executor, Half::Client].map(|half| parse_files(half).unwrap_or_else(|error| panic!("{error}")));
         let mut ids = BTreeSet::new();
-        for case in &cases {
+        for case in cases.iter().flatten() {
             assert!(ids.insert(&case.id), "{} stands twice", case.id);
             let area = case.id.split('/').next().unwrap_or_default();
             assert_eq!(format!("{area}.case"), case.file, "{}", case.id);
@@ -56,15 +72,19 @@ mod tests {
     }
 
     #[test]
-    fn every_clause_exists_and_binds_executors() {
-        for case in all() {
+    fn every_clause_exists_and_binds_the_peer() {
+        for case in of(Half::Executor).iter().chain(of(Half::Client)) {
             let promised = case.steps.iter().filter_map(|step| match &step.promise {
                 Promise::Clause(clause) => Some(clause),
                 _ => None,
             });
             for id in case.clauses.iter().chain(promised) {
                 let clause = clause::find(id).unwrap_or_else(|| panic!("{}: no clause {id}", case.id));
-                assert_ne!(clause.side, Side::Client, "{}: {id}", case.id);
+                let other = match case.half() {
+                    Half::Executor => Side::Client,
+                    Half::Client => Side::Executor,
+                };
+                assert_ne!(clause.side, other, "{}: {id}", case.id);
             }
         }
     }

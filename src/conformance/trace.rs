@@ -25,6 +25,8 @@ const DIGEST_MARK: &str = "$sha256 ";
 /// The members whose texts are base64.
 const BODY_MEMBERS: [&str; 3] = ["bodyBase64", "deltaBase64", "valueBase64"];
 
+use super::client::messages::{Command, Line};
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -184,6 +186,23 @@ pub enum What {
         /// Body bytes written until then.
         written: u64,
     },
+    /// A client has connected.
+    Connected {
+        /// The connection.
+        connection: String,
+        /// The head of its request for a websocket; empty on stdio.
+        head: String,
+    },
+    /// The suite told the adapter something.
+    Told {
+        /// The command.
+        command: Command,
+    },
+    /// The adapter told something.
+    Heard {
+        /// The reply or event.
+        line: Line,
+    },
     /// The suite cannot go on.
     Broken {
         /// Why.
@@ -280,7 +299,8 @@ impl TryFrom<String> for Body {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// The hash in hexadecimal digits.
+pub(super) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

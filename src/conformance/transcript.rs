@@ -55,12 +55,20 @@ fn line(event: &Event) -> Option<String> {
         What::Blocked { origin, path, written } => {
             format!("{}: writing {path} stands still after {written} bytes", origin_name(*origin))
         }
+        What::Connected { connection, .. } => format!("{}<- a connection", prefix(connection)),
+        What::Told { command } => format!("   adapter, {}", json(command)),
+        What::Heard { line } => format!("   adapter: {}", json(line)),
         What::Broken { reason } => format!("the suite cannot go on: {reason}"),
         What::Begun { .. } | What::Step { .. } | What::Accepted { .. } | What::Closed { .. } | What::Finished => {
             return None;
         }
     };
     Some(format!("{:>9.3}  {text}", event.at().as_secs_f64()))
+}
+
+/// What the suite and the adapter say to each other.
+fn json(said: &impl serde::Serialize) -> String {
+    shortened(&serde_json::to_string(said).unwrap_or_default())
 }
 
 /// Nothing for the connection that steps mean when they name none.

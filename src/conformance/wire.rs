@@ -6,10 +6,12 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::case::{Form, Transport};
 use crate::protocol::framing::LineFramer;
+use websocket::End;
 
 /// The longest frame that the suite reads, in bytes: far above what a peer may send, so that the judge can say so.
 pub const FRAME_BYTES: usize = 512 * 1024 * 1024;
@@ -36,8 +38,10 @@ pub struct Sender {
 enum Output {
     /// The peer's standard input.
     Stdio(Box<dyn AsyncWrite + Send + Unpin>),
-    /// A websocket.
-    Websocket(OwnedWriteHalf),
+    /// The relay that joins the suite to the peer's pipes.
+    Relay(OwnedWriteHalf),
+    /// A websocket, and which end of it the suite plays.
+    Websocket(OwnedWriteHalf, End),
 }
 
 /// The receiving half. Dropping it closes the peer's standard output, or its half of the socket.
@@ -88,6 +92,15 @@ impl Wire {
         }
     }
 
+    /// Messages as lines, both ways on one socket.
+    pub fn relayed(stream: TcpStream) -> Self {
+        let (input, output) = stream.into_split();
+        Self {
+            sender: Sender { output: Some(Output::Relay(output)) },
+            receiver: Receiver { input: Input::Stdio(Box::new(input), LineFramer::new(FRAME_BYTES)) },
+        }
+    }
+
     /// Connects to a `ws://` URL and upgrades, with TCP_NODELAY.
     ///
     /// # Errors
@@ -95,11 +108,25 @@ impl Wire {
     /// Those of the socket; `InvalidInput` for another kind of URL; `InvalidData` when the peer does not upgrade.
     pub async fn websocket(url: &str) -> io::Result<Self> {
         let (stream, rest) = websocket::connect(url).await?;
+        Ok(Self::over_websocket(stream, rest, End::Client))
+    }
+
+    /// Upgrades a connection that a client has opened. Also returns the head of its request.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; `InvalidData` when the client asks for no websocket.
+    pub async fn accept_websocket(mut stream: TcpStream) -> io::Result<(Self, String)> {
+        let (head, rest) = websocket::accept(&mut stream).await?;
+        Ok((Self::over_websocket(stream, rest, End::Server), head))
+    }
+
+    fn over_websocket(stream: TcpStream, rest: BytesMut, end: End) -> Self {
         let (input, output) = stream.into_split();
-        Ok(Self {
-            sender: Sender { output: Some(Output::Websocket(output)) },
-            receiver: Receiver { input: Input::Websocket(input, websocket::Decoder::new(rest)) },
-        })
+        Self {
+            sender: Sender { output: Some(Output::Websocket(output, end)) },
+            receiver: Receiver { input: Input::Websocket(input, websocket::Decoder::new(end, rest)) },
+        }
     }
 
     /// How the peer is reached.
@@ -114,18 +141,25 @@ impl Wire {
 impl Sender {
     /// The writes that bring these bytes to the peer in that form. A form of the other transport is a plain frame.
     pub fn encode(&self, bytes: &[u8], form: Form) -> Vec<Vec<u8>> {
-        let websocket = matches!(self.output, Some(Output::Websocket(_)));
-        match form {
-            Form::Bytes => vec![bytes.to_vec()],
-            Form::Split(writes) => {
+        let websocket = self.end_of_websocket();
+        match (form, websocket) {
+            (Form::Bytes, _) => vec![bytes.to_vec()],
+            (Form::Split(writes), _) => {
                 let frame = self.encode(bytes, Form::Frame).concat();
                 frame.chunks(frame.len().div_ceil(writes.max(1)).max(1)).map(<[u8]>::to_vec).collect()
             }
-            Form::Binary if websocket => vec![websocket::message(bytes, true)],
-            Form::Fragments(count) if websocket => vec![websocket::fragments(bytes, count)],
-            _ if websocket => vec![websocket::message(bytes, false)],
-            Form::Crlf => vec![[bytes, b"\r\n"].concat()],
-            _ => vec![[bytes, b"\n"].concat()],
+            (Form::Binary, Some(end)) => vec![end.message(bytes, true)],
+            (Form::Fragments(count), Some(end)) => vec![end.fragments(bytes, count)],
+            (_, Some(end)) => vec![end.message(bytes, false)],
+            (Form::Crlf, None) => vec![[bytes, b"\r\n"].concat()],
+            (_, None) => vec![[bytes, b"\n"].concat()],
+        }
+    }
+
+    const fn end_of_websocket(&self) -> Option<End> {
+        match &self.output {
+            Some(Output::Websocket(_, end)) => Some(*end),
+            _ => None,
         }
     }
 
@@ -140,34 +174,39 @@ impl Sender {
                 output.write_all(bytes).await?;
                 output.flush().await
             }
-            Some(Output::Websocket(output)) => output.write_all(bytes).await,
+            Some(Output::Websocket(output, _) | Output::Relay(output)) => output.write_all(bytes).await,
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     /// The bytes of a ping; none on stdio.
     pub fn encode_ping(&self, payload: &[u8]) -> Vec<u8> {
-        if matches!(self.output, Some(Output::Websocket(_))) { websocket::ping(payload) } else { Vec::new() }
+        self.end_of_websocket().map(|end| end.ping(payload)).unwrap_or_default()
     }
 
     /// The bytes of a pong; none on stdio.
     pub fn encode_pong(&self, payload: &[u8]) -> Vec<u8> {
-        if matches!(self.output, Some(Output::Websocket(_))) { websocket::pong(payload) } else { Vec::new() }
+        self.end_of_websocket().map(|end| end.pong(payload)).unwrap_or_default()
     }
 
     /// The bytes of a close frame with status 1000; none on stdio.
     pub fn encode_close(&self) -> Vec<u8> {
-        if matches!(self.output, Some(Output::Websocket(_))) { websocket::close() } else { Vec::new() }
+        self.end_of_websocket().map(|end| end.close()).unwrap_or_default()
     }
 
     /// The connection is a pipe, which knows no closing but its end.
     pub const fn is_pipe(&self) -> bool {
-        matches!(self.output, Some(Output::Stdio(_)))
+        matches!(self.output, Some(Output::Stdio(_) | Output::Relay(_)))
+    }
+
+    /// Behind the close frames of both ends it is this one that ends the TCP stream: clients wait for that.
+    pub const fn ends_first(&self) -> bool {
+        matches!(self.output, Some(Output::Websocket(_, End::Server)))
     }
 
     /// Ends this direction: closes the pipe, or sends the end of the TCP stream.
     pub async fn end(&mut self) {
-        if let Some(Output::Websocket(output)) = &mut self.output {
+        if let Some(Output::Websocket(output, _) | Output::Relay(output)) = &mut self.output {
             // The peer may have gone already, which ends the direction just as well.
             let _ = output.shutdown().await;
         } else {
@@ -177,7 +216,7 @@ impl Sender {
 
     /// Breaks the connection: closes the pipe, or resets the TCP connection once the receiver is dropped too.
     pub fn abort(&mut self) {
-        if let Some(Output::Websocket(output)) = self.output.take() {
+        if let Some(Output::Websocket(output, _) | Output::Relay(output)) = self.output.take() {
             // Without the option the socket is closed in good order, which ends the connection as well.
             let _ = output.as_ref().set_zero_linger();
             // A half that is dropped would send the end of the stream first.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::steps::{StepReader, handshake};
 use super::words::{Words, without_comment};
-use super::{Action, CAPABILITIES, Case, Expect, MAIN, OriginCheck, Revision, Step, Transport, origin};
+use super::{Action, CAPABILITIES, Case, Expect, Half, MAIN, OriginCheck, Revision, Step, Transport, origin};
+use crate::conformance::client::claims::{FEATURES, LIMITS};
+use crate::conformance::client::notation::{self, ClientStepReader, missing_need, opening};
 
 /// Rounds of one `each` or paths of one origin range.
 const RANGE_ROUNDS: u64 = 10_000;
@@ -128,6 +130,10 @@ fn empty_case(file: &str, line: &Line) -> Result<Case, String> {
         Some((area, slug)) if good(area) && good(slug) => {}
         _ => return Err(format!("{id:?} is not AREA/SLUG of small letters, digits and hyphens")),
     }
+    let steps = match Half::of(id) {
+        Half::Executor => handshake(MAIN, line.number),
+        Half::Client => opening(MAIN, line.number),
+    };
     Ok(Case {
         id: id.to_owned(),
         description: String::new(),
@@ -142,17 +148,48 @@ fn empty_case(file: &str, line: &Line) -> Result<Case, String> {
         step_deadline: None,
         case_deadline: None,
         origins: [Vec::new(), Vec::new()],
-        steps: handshake(MAIN, line.number),
-        handshake_steps: handshake(MAIN, line.number).len(),
+        handshake_steps: steps.len(),
+        steps,
         file: file.to_owned(),
         line: line.number,
         text: String::new(),
     })
 }
 
+/// Reads the steps of one case.
+enum Reader {
+    /// Of a case for executors.
+    Executor(StepReader),
+    /// Of a case for clients.
+    Client(ClientStepReader),
+}
+
+impl Reader {
+    fn of(half: Half) -> Self {
+        match half {
+            Half::Executor => Self::Executor(StepReader::default()),
+            Half::Client => Self::Client(ClientStepReader::default()),
+        }
+    }
+
+    fn read(&mut self, line: usize, text: &str, names: &[String]) -> Result<Vec<Step>, String> {
+        match self {
+            Self::Executor(steps) => check_names(text, names).and_then(|()| steps.read(line, text)),
+            Self::Client(steps) => steps.read(line, text),
+        }
+    }
+
+    fn finish(&self) -> Result<(), String> {
+        match self {
+            Self::Executor(steps) => steps.finish(),
+            Self::Client(_) => Ok(()),
+        }
+    }
+}
+
 /// Reads everything below the `case` line; an error names its line.
 fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
-    let mut steps = StepReader::default();
+    let mut steps = Reader::of(case.half());
     let mut names: Vec<String> = NAMES.map(str::to_owned).to_vec();
     for line in lines.iter().filter(|line| line.comment.is_none()) {
         names.extend(line.text.split("$set(").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned));
@@ -173,6 +210,9 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
         let fail = |message: String| (line.number, message);
         let mut words = Words::new(&line.text);
         match words.peek() {
+            "origin" | "origin2" if case.half() == Half::Client => {
+                return Err(fail("a case for clients has no origins".to_owned()));
+            }
             "origin" | "origin2" => {
                 let which = usize::from(words.word("origin").map_err(fail)? == "origin2");
                 let path = words.word("a path").map_err(fail)?.to_owned();
@@ -198,7 +238,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
                 for round in from..=to {
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
                         let text = replace_round(&line.text, round);
-                        let read = check_names(&text, &names).and_then(|()| steps.read(line.number, &text));
+                        let read = steps.read(line.number, &text, &names);
                         let steps = read.map_err(|message| (line.number, message))?;
                         take_lines(steps.len()).map_err(fail)?;
                         case.steps.extend(steps);
@@ -209,7 +249,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
             _ if line.indented => return Err(fail("an indented line without a block above it".to_owned())),
             _ => {
                 if !read_head(case, words).map_err(fail)? {
-                    let read = check_names(&line.text, &names).and_then(|()| steps.read(line.number, &line.text));
+                    let read = steps.read(line.number, &line.text, &names);
                     let steps = read.map_err(fail)?;
                     take_lines(steps.len()).map_err(fail)?;
                     case.steps.extend(steps);
@@ -254,9 +294,9 @@ fn read_head(case: &mut Case, mut words: Words<'_>) -> Result<bool, String> {
             if !words.take("none") {
                 return Err("handshake can only be none".to_owned());
             }
-            // The connection is still opened, by the first of the steps.
-            case.steps.truncate(1);
-            case.handshake_steps = 1;
+            // The connection of a case for executors is still opened, by the first of the steps.
+            case.handshake_steps = usize::from(case.half() == Half::Executor);
+            case.steps.truncate(case.handshake_steps);
         }
         "deadline" => {
             words.take("deadline");
@@ -288,8 +328,19 @@ fn check(case: &Case) -> Result<(), String> {
     if case.clauses.is_empty() {
         return Err("the clauses are missing".to_owned());
     }
-    if let Some(unknown) = case.needs.iter().chain(&case.without).find(|need| !CAPABILITIES.contains(&need.as_str())) {
+    let known = |need: &str| match case.half() {
+        Half::Executor => CAPABILITIES.contains(&need),
+        Half::Client => FEATURES.contains(&need) || LIMITS.iter().any(|(limit, _)| *limit == need),
+    };
+    if let Some(unknown) = case.needs.iter().chain(&case.without).find(|need| !known(need)) {
         return Err(format!("{unknown:?} is no capability"));
+    }
+    let missing = |step: &Step| match &step.action {
+        Action::Client(action) => Some((step.line, missing_need(action, &case.needs)?)),
+        _ => None,
+    };
+    if let Some((line, need)) = case.steps.iter().find_map(missing) {
+        return Err(format!("line {line} asks for `needs {need}`"));
     }
     let own_process =
         |step: &&Step| matches!(step.action, Action::Signal(_) | Action::Memory(_) | Action::Expect(Expect::Exit(_)));
@@ -314,6 +365,7 @@ fn observes(step: &Step) -> bool {
             !matches!(check, OriginCheck::Count(_, 0) | OriginCheck::Connections(0) | OriginCheck::Idle)
         }
         Action::Probe { .. } => true,
+        Action::Client(action) => notation::observes(action),
         _ => false,
     }
 }
@@ -375,83 +427,4 @@ fn check_names(text: &str, names: &[String]) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The error of a case with these lines behind its head.
-    #[track_caller]
-    fn refused(lines: &str, expected: &str) {
-        let text = format!("# One.\ncase a/b\nclauses STREAM-1\n{lines}\nbarrier\n");
-        let error = parse_cases("a.case", &text).map(|_| ()).expect_err(lines);
-        assert_eq!(error.to_string(), expected, "{lines}");
-    }
-
-    #[test]
-    fn the_example_of_the_notation_reads() {
-        let document = include_str!("../../../docs/notation.md");
-        let example = document.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-        let cases = parse_cases("stream.case", example).unwrap_or_else(|error| panic!("{error}"));
-        let [case] = &cases[..] else { panic!("one case") };
-        assert_eq!(case.id, "stream/two-chunks");
-        assert_eq!(case.description, "The bytes of the frames, joined in order, are the upstream body.");
-        assert_eq!(case.clauses, ["STREAM-5", "STREAM-1"]);
-        assert_eq!(case.origins[0][0].actions.len(), 5);
-        assert_eq!(case.steps.len(), case.handshake_steps + 7);
-        assert!(case.text.starts_with("# The bytes") && case.text.ends_with("barrier\n"));
-    }
-
-    #[test]
-    fn ranges_and_rounds_are_filled_in() {
-        let text = "# One.\ncase a/b\nclauses X-1\norigin /hop/1..3\n  302\n  location: $origin/hop/$next\neach 1..3\n  \
-                    -> $i call GET /hop/$i\n  <- $i 302\n";
-        let case = parse_cases("a.case", text).expect("a good case").remove(0);
-        let paths: Vec<_> = case.origins[0].iter().map(|exchange| exchange.path.as_str()).collect();
-        assert_eq!(paths, ["/hop/1", "/hop/2", "/hop/3"]);
-        let sources: Vec<_> = case.steps.iter().skip(case.handshake_steps).map(|step| step.source.as_str()).collect();
-        assert_eq!(sources[3..], ["<- 2 302", "-> 3 call GET /hop/3", "<- 3 302"]);
-    }
-
-    #[test]
-    fn several_cases_keep_their_own_text_and_lines() {
-        let text = "# One.\ncase a/b\nclauses X-1\nbarrier\n\n# Two,\n# still two.\ncase a/c\nclauses X-2\nbarrier\n";
-        let cases = parse_cases("a.case", text).expect("good cases");
-        assert_eq!(cases[0].text, "# One.\ncase a/b\nclauses X-1\nbarrier\n");
-        assert_eq!((cases[1].line, cases[1].description.as_str()), (8, "Two, still two."));
-        assert!(cases[1].text.starts_with("# Two,\n# still two.\ncase a/c"));
-    }
-
-    #[test]
-    fn mistakes_are_told_with_their_place() {
-        refused("nonsense", "a.case:4: \"nonsense\" is no step");
-        refused("-> 7 x {\"a\":}", "a.case:4: not JSON: expected value at line 1 column 6");
-        refused("-> 7 x {\"a\":\"$who\"}", "a.case:4: $who stands for nothing; write $$ for a dollar sign");
-        refused("origin body\n  200", "a.case:4: \"body\" does not start with /");
-        refused("origin /a\n  200\n  dance", "a.case:6: \"dance\" is nothing that an origin does");
-        refused("  200", "a.case:4: an indented line without a block above it");
-        refused("only tcp", "a.case:4: \"tcp\" is not stdio or ws");
-        let last = u64::MAX;
-        refused(&format!("each {last}..{last}\n  eof"), "a.case:4: each needs A..B");
-        let many = "a.case:4: a case has more than 20000 lines";
-        refused("each 1..10000\n  eof\n  eof\n  eof", many);
-        refused("origin /1..10000\n  200\n  hang", many);
-        refused(
-            "-> 1 stream $repeat(18446744073709551615,a) GET /",
-            "a.case:4: the name of the stream is longer than 2048 bytes",
-        );
-        refused("first-delta / 9223372036854775808 below 1s", "a.case:4: first-delta makes at most 1000 calls");
-        refused("needs luck", "a.case:2: \"luck\" is no capability");
-        refused("twin {}\naccept 200", "a.case:2: a twin needs at least one `refuse` and one `accept`");
-        refused("twin {}\nrefuse {\"a\":1,\"b\":2} error -1", "a.case:5: exactly one member must differ from the twin");
-        refused(
-            "signal TERM",
-            "a.case:2: line 4 is about the process: the case needs `isolate` and `needs spawn` or `memory`",
-        );
-        refused("<- closed or open", "a.case:4: or \"open\": only `closed` and `malformed` can stand here");
-        let idle = "# One.\ncase a/b\nclauses X-1\norigin-connections 0\n";
-        let error = parse_cases("a.case", idle).map(|_| ()).expect_err("it observes nothing");
-        assert_eq!(error.message, "no step observes the peer: a peer that does nothing could pass");
-        let silent = "case a/b\nclauses X-1\nbarrier\n";
-        let error = parse_cases("a.case", silent).map(|_| ()).expect_err("it says nothing");
-        assert_eq!(error.to_string(), "a.case:1: the sentence above the case is missing");
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use super::words::Words;
 use super::{Action, Condition, OriginCheck, Signal, TimeBound};
 
 /// Reads a step that is one word and its arguments.
-pub(super) fn read_plain(word: &str, words: &mut Words<'_>) -> Result<Action, String> {
+pub(in crate::conformance) fn read_plain(word: &str, words: &mut Words<'_>) -> Result<Action, String> {
     if let Some((origin, what)) = word.split_once('-').filter(|(origin, _)| matches!(*origin, "origin" | "origin2")) {
         return Ok(Action::Origin(usize::from(origin == "origin2"), read_origin_check(what, words)?));
     }
@@ -102,7 +102,7 @@ fn read_origin_check(what: &str, words: &mut Words<'_>) -> Result<OriginCheck, S
 }
 
 /// Reads conditions as long as there are any.
-pub(super) fn read_conditions(words: &mut Words<'_>) -> Result<Vec<Condition>, String> {
+pub(in crate::conformance) fn read_conditions(words: &mut Words<'_>) -> Result<Vec<Condition>, String> {
     let mut conditions = Vec::new();
     loop {
         conditions.push(match words.peek() {
@@ -127,6 +127,14 @@ pub(super) fn read_conditions(words: &mut Words<'_>) -> Result<Vec<Condition>, S
             "kind" => {
                 words.take("kind");
                 Condition::Kind(words.alternatives("a kind")?)
+            }
+            "code" => {
+                words.take("code");
+                Condition::Code(words.alternatives("an error code")?)
+            }
+            "says" => {
+                words.take("says");
+                Condition::Says(words.piece()?)
             }
             "lacks" => {
                 words.take("lacks");

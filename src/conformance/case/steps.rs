@@ -63,15 +63,7 @@ impl StepReader {
     ///
     /// A text that says what is wrong.
     pub fn read(&mut self, line: usize, text: &str) -> Result<Vec<Step>, String> {
-        let (text, promise) = match text.rsplit_once(" @") {
-            Some((text, "setup")) => (text, Promise::Setup),
-            Some((text, clause))
-                if !clause.is_empty() && !clause.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') =>
-            {
-                (text, Promise::Clause(clause.to_owned()))
-            }
-            _ => (text, Promise::Case),
-        };
+        let (text, promise) = Promise::split(text);
         let mut words = Words::new(text);
         let mut connection = MAIN;
         if self.connections.iter().any(|name| name == words.peek()) {
@@ -80,9 +72,7 @@ impl StepReader {
         if words.peek() == "connect" {
             return self.read_connect(line, words);
         }
-        let source = text.to_owned();
-        let mut reading =
-            Reading { line, source, connection, promise, or_closed: false, or_malformed: false, steps: Vec::new() };
+        let mut reading = Reading::new(line, text, connection, promise);
         self.read_step(&mut words, &mut reading)?;
         words.end()?;
         Ok(reading.steps)
@@ -304,8 +294,23 @@ impl StepReader {
     }
 }
 
+impl Promise {
+    /// The text without the promise at its end.
+    pub(in crate::conformance) fn split(text: &str) -> (&str, Self) {
+        match text.rsplit_once(" @") {
+            Some((text, "setup")) => (text, Self::Setup),
+            Some((text, clause))
+                if !clause.is_empty() && !clause.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') =>
+            {
+                (text, Self::Clause(clause.to_owned()))
+            }
+            _ => (text, Self::Case),
+        }
+    }
+}
+
 /// What the steps of one line have in common.
-struct Reading<'a> {
+pub(in crate::conformance) struct Reading<'a> {
     /// Its number.
     line: usize,
     /// Its text.
@@ -313,17 +318,23 @@ struct Reading<'a> {
     /// The connection that it names.
     connection: &'a str,
     /// Who promises it.
-    promise: Promise,
+    pub(in crate::conformance) promise: Promise,
     /// `or closed` was read.
     or_closed: bool,
     /// `or malformed` was read.
     or_malformed: bool,
     /// The steps read so far.
-    steps: Vec<Step>,
+    pub(in crate::conformance) steps: Vec<Step>,
 }
 
-impl Reading<'_> {
-    fn push(&mut self, action: Action) {
+impl<'a> Reading<'a> {
+    /// A line of which no step was read yet.
+    pub(in crate::conformance) fn new(line: usize, text: &str, connection: &'a str, promise: Promise) -> Self {
+        let source = text.to_owned();
+        Self { line, source, connection, promise, or_closed: false, or_malformed: false, steps: Vec::new() }
+    }
+
+    pub(in crate::conformance) fn push(&mut self, action: Action) {
         self.steps.push(Step {
             line: self.line,
             source: self.source.clone(),
@@ -375,7 +386,7 @@ fn read_call(words: &mut Words<'_>, more: Value) -> Result<Value, String> {
 }
 
 /// Adds and replaces members; `"$absent"` removes.
-fn merge(params: &mut Value, change: Value) {
+pub(in crate::conformance) fn merge(params: &mut Value, change: Value) {
     let (Value::Object(params), Value::Object(change)) = (params, change) else { return };
     for (name, value) in change {
         if value == "$absent" {
@@ -386,7 +397,10 @@ fn merge(params: &mut Value, change: Value) {
     }
 }
 
-fn read_outcomes(words: &mut Words<'_>, reading: &mut Reading<'_>) -> Result<Vec<Outcome>, String> {
+pub(in crate::conformance) fn read_outcomes(
+    words: &mut Words<'_>,
+    reading: &mut Reading<'_>,
+) -> Result<Vec<Outcome>, String> {
     let mut outcomes = Vec::new();
     loop {
         let shape = if words.is_object() {

@@ -18,6 +18,61 @@ pub fn fill(from: u64, bytes: u64) -> impl Iterator<Item = u8> {
     (from..from.saturating_add(bytes)).map(|at| (at.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
 }
 
+/// A number that may depend on a name: `300`, `$queueFrames`, `$frameBytes+1`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Count {
+    /// The name that is added.
+    name: Option<String>,
+    /// The number that is added.
+    number: i64,
+}
+
+impl Count {
+    /// Reads a number, or a name with a number added or taken away.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is wrong.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        let bad = || format!("{word:?} is no number, $NAME, $NAME+N or $NAME-N");
+        let Some(rest) = word.strip_prefix('$') else {
+            let number = word.parse::<u32>().map_err(|_| bad())?;
+            return Ok(Self { name: None, number: number.into() });
+        };
+        let end = rest.find(['+', '-']).unwrap_or(rest.len());
+        let (name, plus) = rest.split_at(end);
+        let good = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let number = if plus.is_empty() { 0 } else { plus.parse::<i32>().map_err(|_| bad())? };
+        if good { Ok(Self { name: Some(name.to_owned()), number: number.into() }) } else { Err(bad()) }
+    }
+
+    /// The number.
+    ///
+    /// # Errors
+    ///
+    /// A name that stands for no number, or a number below zero.
+    pub fn resolve(&self, names: &Names) -> Result<u64, String> {
+        let value = match &self.name {
+            None => 0,
+            Some(name) => {
+                let value = names.get(name).ok_or_else(|| format!("${name} has no value"))?;
+                value.parse::<i64>().map_err(|_| format!("${name} is no number"))?
+            }
+        };
+        u64::try_from(value.saturating_add(self.number)).map_err(|_| format!("{self} is below zero"))
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            None => write!(f, "{}", self.number),
+            Some(name) if self.number == 0 => write!(f, "${name}"),
+            Some(name) => write!(f, "${name}{:+}", self.number),
+        }
+    }
+}
+
 /// Bytes that are known once the names are.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Template {
@@ -33,9 +88,11 @@ enum Piece {
     /// What the name stands for.
     Name(String),
     /// A part so many times.
-    Repeat(usize, Template),
+    Repeat(Count, Template),
     /// So many bytes of the pattern.
     Fill(u64),
+    /// So many, as a name says.
+    FillNamed(Count),
     /// Base64 text of a part.
     Base64(Template),
 }
@@ -87,8 +144,13 @@ impl Template {
         Self { pieces: vec![Piece::Fill(bytes)] }
     }
 
+    /// So many bytes of the pattern, as a name says.
+    pub fn filled_as(count: Count) -> Self {
+        Self { pieces: vec![Piece::FillNamed(count)] }
+    }
+
     /// This template so many times.
-    pub fn repeated(self, times: usize) -> Self {
+    pub fn repeated(self, times: Count) -> Self {
         Self { pieces: vec![Piece::Repeat(times, self)] }
     }
 
@@ -111,7 +173,12 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Name(name) => names.push(name.as_str()),
-                Piece::Repeat(_, inner) | Piece::Base64(inner) => names.extend(inner.names()),
+                Piece::Repeat(count, inner) => {
+                    names.extend(count.name.as_deref());
+                    names.extend(inner.names());
+                }
+                Piece::Base64(inner) => names.extend(inner.names()),
+                Piece::FillNamed(count) => names.extend(count.name.as_deref()),
                 Piece::Bytes(_) | Piece::Fill(_) => {}
             }
         }
@@ -128,8 +195,9 @@ impl Template {
         let length = |piece: &Piece| match piece {
             Piece::Bytes(literal) => literal.len() as u64,
             Piece::Name(name) => names.get(name).map_or(0, |value| value.len() as u64),
-            Piece::Repeat(times, inner) => inner.length(names).saturating_mul(*times as u64),
+            Piece::Repeat(times, inner) => inner.length(names).saturating_mul(times.resolve(names).unwrap_or(0)),
             Piece::Fill(length) => *length,
+            Piece::FillNamed(count) => count.resolve(names).unwrap_or(0),
             Piece::Base64(inner) => inner.length(names).div_ceil(3).saturating_mul(4),
         };
         self.pieces.iter().map(length).fold(0, u64::saturating_add)
@@ -151,8 +219,12 @@ impl Template {
                 Piece::Name(name) => {
                     bytes.extend_from_slice(names.get(name).ok_or_else(|| format!("${name} has no value"))?.as_bytes());
                 }
-                Piece::Repeat(times, inner) => bytes.extend_from_slice(&inner.resolve(names)?.repeat(*times)),
+                Piece::Repeat(times, inner) => {
+                    let times = usize::try_from(times.resolve(names)?).map_err(|_| "too many repetitions")?;
+                    bytes.extend_from_slice(&inner.resolve(names)?.repeat(times));
+                }
                 Piece::Fill(length) => bytes.extend(fill(0, *length)),
+                Piece::FillNamed(count) => bytes.extend(fill(0, count.resolve(names)?)),
                 Piece::Base64(inner) => bytes.extend_from_slice(STANDARD.encode(inner.resolve(names)?).as_bytes()),
             }
         }
@@ -179,8 +251,8 @@ impl Piece {
             "base64-fill" => Ok(Self::Base64(Template::filled(number(&text)?))),
             _ => {
                 let (times, text) = text.split_once(',').ok_or("$repeat( needs a number, a comma and a text")?;
-                let times = usize::try_from(number(times)?).map_err(|_| "$repeat( is too long")?;
-                Ok(Self::Repeat(times, Template::parse(text.as_bytes())?))
+                let times = i64::try_from(number(times)?).map_err(|_| "$repeat( is too long")?;
+                Ok(Self::Repeat(Count { name: None, number: times }, Template::parse(text.as_bytes())?))
             }
         }
     }

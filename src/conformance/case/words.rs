@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::template::Template;
+use super::template::{Count, Template};
 
 /// The longest length of time that a case can ask for, in seconds.
 const LONGEST_SECONDS: u64 = 3_600;
@@ -132,9 +132,12 @@ impl<'a> Words<'a> {
         if self.rest.starts_with(['"', '\'']) {
             self.quoted()
         } else if self.take("repeat") {
-            let times = self.parse("a number of repetitions")?;
+            let times = Count::parse(self.word("a number of repetitions")?)?;
             Ok(self.quoted()?.repeated(times))
         } else if self.take("fill") {
+            if self.peek().starts_with('$') {
+                return Ok(Template::filled_as(Count::parse(self.word("a size")?)?));
+            }
             Ok(Template::filled(self.size()?))
         } else {
             Err(format!("bytes are missing before {:?}", self.rest))

@@ -118,7 +118,9 @@ impl Request {
                     let head: Vec<_> = std::iter::once(self.target.clone()).chain(headers).collect();
                     match_lacks(text, &head.join("\n"), names)?;
                 }
-                Condition::Kind(_) => return Err("a condition for errors only".to_owned()),
+                Condition::Kind(_) | Condition::Code(_) | Condition::Says(_) => {
+                    return Err("a condition for errors only".to_owned());
+                }
             }
         }
         Ok(())

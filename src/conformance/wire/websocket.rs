@@ -1,4 +1,4 @@
-//! Websocket frames, written and read one by one, so that a case can send what a proper client never would.
+//! Websocket frames, written and read one by one, so that a case can send what no proper end would.
 
 use std::io::{self, Cursor};
 
@@ -12,11 +12,20 @@ use url::Url;
 
 use super::{FRAME_BYTES, Incoming};
 
-/// Bytes of a response head that the suite reads.
+/// Bytes of a head that the suite reads.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// The mask of all frames: the rule that a client masks is kept, and traces of bytes stay comparable.
+/// The mask of all frames of a client: the rule that a client masks is kept, and traces of bytes stay comparable.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Which end of the connection the suite plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It connected: its frames are masked.
+    Client,
+    /// It accepted: the other's frames are masked.
+    Server,
+}
 
 /// Connects, upgrades, and returns the stream with what was read behind the response head.
 pub(super) async fn connect(url: &str) -> io::Result<(TcpStream, BytesMut)> {
@@ -57,6 +66,32 @@ pub async fn probe(address: &str, request: &[u8]) -> io::Result<u16> {
     status(&head).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP response"))
 }
 
+/// Reads the request of a client and upgrades. Returns the request head, and what was read behind it.
+///
+/// # Errors
+///
+/// Those of the socket; `InvalidData` when the request asks for no websocket: it is answered with status 400.
+pub(super) async fn accept(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
+    stream.set_nodelay(true)?;
+    let (head, rest) = read_head(stream).await?;
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+    });
+    let Some(key) = key.filter(|_| head.starts_with("GET ")) else {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+        let line = head.lines().next().unwrap_or_default();
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no request for a websocket: {line:?}")));
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(response.as_bytes()).await?;
+    Ok((head, rest))
+}
+
 async fn read_head(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
     let mut buffer = BytesMut::new();
     loop {
@@ -65,7 +100,7 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
             return Ok((String::from_utf8_lossy(&head).into_owned(), buffer));
         }
         if buffer.len() > HEAD_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the response head has no end"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the head has no end"));
         }
         if stream.read_buf(&mut buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -77,47 +112,52 @@ fn status(head: &str) -> Option<u16> {
     head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()
 }
 
-/// A whole message.
-pub(super) fn message(bytes: &[u8], binary: bool) -> Vec<u8> {
-    encode(bytes, OpCode::Data(if binary { Data::Binary } else { Data::Text }), true)
-}
-
-/// A text message in so many fragments, with a ping behind the first.
-pub(super) fn fragments(bytes: &[u8], count: usize) -> Vec<u8> {
-    let parts: Vec<_> = bytes.chunks(bytes.len().div_ceil(count.max(1)).max(1)).collect();
-    let mut out = Vec::new();
-    for (nth, part) in parts.iter().enumerate() {
-        let opcode = OpCode::Data(if nth == 0 { Data::Text } else { Data::Continue });
-        out.extend(encode(part, opcode, nth + 1 == parts.len()));
-        if nth == 0 && parts.len() > 1 {
-            out.extend(ping(b"between"));
-        }
+impl End {
+    /// A whole message.
+    pub(super) fn message(self, bytes: &[u8], binary: bool) -> Vec<u8> {
+        self.encode(bytes, OpCode::Data(if binary { Data::Binary } else { Data::Text }), true)
     }
-    out
+
+    /// A text message in so many fragments, with a ping behind the first.
+    pub(super) fn fragments(self, bytes: &[u8], count: usize) -> Vec<u8> {
+        let parts: Vec<_> = bytes.chunks(bytes.len().div_ceil(count.max(1)).max(1)).collect();
+        let mut out = Vec::new();
+        for (nth, part) in parts.iter().enumerate() {
+            let opcode = OpCode::Data(if nth == 0 { Data::Text } else { Data::Continue });
+            out.extend(self.encode(part, opcode, nth + 1 == parts.len()));
+            if nth == 0 && parts.len() > 1 {
+                out.extend(self.ping(b"between"));
+            }
+        }
+        out
+    }
+
+    pub(super) fn ping(self, payload: &[u8]) -> Vec<u8> {
+        self.encode(payload, OpCode::Control(Control::Ping), true)
+    }
+
+    pub(super) fn pong(self, payload: &[u8]) -> Vec<u8> {
+        self.encode(payload, OpCode::Control(Control::Pong), true)
+    }
+
+    pub(super) fn close(self) -> Vec<u8> {
+        self.encode(&1000u16.to_be_bytes(), OpCode::Control(Control::Close), true)
+    }
+
+    fn encode(self, payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
+        let mask = (self == Self::Client).then_some(MASK);
+        let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
+        let mut out = Vec::with_capacity(header.len(payload.len() as u64) + payload.len());
+        Frame::from_payload(header, Bytes::copy_from_slice(payload)).format(&mut out).expect("memory takes every byte");
+        out
+    }
 }
 
-pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
-    encode(payload, OpCode::Control(Control::Ping), true)
-}
-
-pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
-    encode(payload, OpCode::Control(Control::Pong), true)
-}
-
-pub(super) fn close() -> Vec<u8> {
-    encode(&1000u16.to_be_bytes(), OpCode::Control(Control::Close), true)
-}
-
-fn encode(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
-    let header = FrameHeader { is_final, opcode, mask: Some(MASK), ..FrameHeader::default() };
-    let mut out = Vec::with_capacity(header.len(payload.len() as u64) + payload.len());
-    Frame::from_payload(header, Bytes::copy_from_slice(payload)).format(&mut out).expect("memory takes every byte");
-    out
-}
-
-/// Reads a server's frames.
+/// Reads the frames of the other end.
 #[derive(Debug)]
 pub(super) struct Decoder {
+    /// Which end reads.
+    end: End,
     /// Bytes that came and were not used yet.
     buffer: BytesMut,
     /// The fragments of an unfinished message, and whether it is binary.
@@ -125,8 +165,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) const fn new(buffer: BytesMut) -> Self {
-        Self { buffer, unfinished: None }
+    pub(super) const fn new(end: End, buffer: BytesMut) -> Self {
+        Self { end, buffer, unfinished: None }
     }
 
     pub(super) const fn buffer_mut(&mut self) -> &mut BytesMut {
@@ -178,8 +218,10 @@ impl Decoder {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err("a frame has reserved bits".to_owned());
         }
-        if header.mask.is_some() {
-            return Err("a frame of the executor is masked".to_owned());
+        match (self.end, header.mask) {
+            (End::Client, Some(_)) => return Err("a frame of the executor is masked".to_owned()),
+            (End::Server, None) => return Err("a frame of the client is not masked".to_owned()),
+            (End::Client, None) | (End::Server, Some(_)) => {}
         }
         let length = usize::try_from(length).ok().filter(|&length| length <= FRAME_BYTES);
         let length = length.ok_or("a frame is longer than the suite reads")?;
@@ -188,7 +230,11 @@ impl Decoder {
             return Ok(None);
         }
         self.buffer.advance(start);
-        Ok(Some((header, self.buffer.split_to(length))))
+        let mut payload = self.buffer.split_to(length);
+        if let Some(mask) = header.mask {
+            payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        }
+        Ok(Some((header, payload)))
     }
 }
 
@@ -196,46 +242,45 @@ impl Decoder {
 mod tests {
     use super::*;
 
-    /// The frame as a server would send it.
-    fn unmasked(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
-        let header = FrameHeader { is_final, opcode, ..FrameHeader::default() };
-        let mut out = Vec::new();
-        Frame::from_payload(header, Bytes::copy_from_slice(payload)).format(&mut out).expect("memory takes every byte");
-        out
-    }
-
     #[test]
-    fn any_chunking_gives_the_same_messages() {
-        let mut bytes = unmasked(b"he", OpCode::Data(Data::Text), false);
-        bytes.extend(unmasked(b"p", OpCode::Control(Control::Ping), true));
-        bytes.extend(unmasked(b"llo", OpCode::Data(Data::Continue), true));
-        bytes.extend(unmasked(&vec![b'x'; 70_000], OpCode::Data(Data::Binary), true));
-        bytes.extend(unmasked(&1009u16.to_be_bytes(), OpCode::Control(Control::Close), true));
-        for size in [1, 2, 3, 7, 1000, bytes.len()] {
-            let mut decoder = Decoder::new(BytesMut::new());
-            let mut all = Vec::new();
-            for chunk in bytes.chunks(size) {
-                decoder.buffer_mut().extend_from_slice(chunk);
-                while let Some(incoming) = decoder.poll().expect("good frames") {
-                    all.push(incoming);
+    fn any_chunking_gives_the_same_messages_at_both_ends() {
+        for (sender, reader) in [(End::Server, End::Client), (End::Client, End::Server)] {
+            let mut bytes = sender.encode(b"he", OpCode::Data(Data::Text), false);
+            bytes.extend(sender.ping(b"p"));
+            bytes.extend(sender.encode(b"llo", OpCode::Data(Data::Continue), true));
+            bytes.extend(sender.message(&vec![b'x'; 70_000], true));
+            bytes.extend(sender.encode(&1009u16.to_be_bytes(), OpCode::Control(Control::Close), true));
+            for size in [1, 2, 3, 7, 1000, bytes.len()] {
+                let mut decoder = Decoder::new(reader, BytesMut::new());
+                let mut all = Vec::new();
+                for chunk in bytes.chunks(size) {
+                    decoder.buffer_mut().extend_from_slice(chunk);
+                    while let Some(incoming) = decoder.poll().expect("good frames") {
+                        all.push(incoming);
+                    }
                 }
+                let message = |bytes: &[u8], binary| Incoming::Message { bytes: Bytes::copy_from_slice(bytes), binary };
+                let ping = Incoming::Ping(Bytes::from_static(b"p"));
+                let expected =
+                    [ping, message(b"hello", false), message(&[b'x'; 70_000], true), Incoming::Close(Some(1009))];
+                assert_eq!(all, expected, "chunks of {size} to the {reader:?}");
             }
-            let message = |bytes: &[u8], binary| Incoming::Message { bytes: Bytes::copy_from_slice(bytes), binary };
-            let ping = Incoming::Ping(Bytes::from_static(b"p"));
-            let expected =
-                [ping, message(b"hello", false), message(&[b'x'; 70_000], true), Incoming::Close(Some(1009))];
-            assert_eq!(all, expected, "chunks of {size}");
         }
     }
 
     #[test]
     fn broken_rules_are_told() {
-        for (bytes, reason) in [
-            (message(b"x", false), "a frame of the executor is masked"),
-            (unmasked(b"x", OpCode::Data(Data::Continue), true), "a continuation without a beginning"),
-            (vec![0xc1, 0], "a frame has reserved bits"),
+        for (reader, bytes, reason) in [
+            (End::Client, End::Client.message(b"x", false), "a frame of the executor is masked"),
+            (End::Server, End::Server.message(b"x", false), "a frame of the client is not masked"),
+            (
+                End::Client,
+                End::Server.encode(b"x", OpCode::Data(Data::Continue), true),
+                "a continuation without a beginning",
+            ),
+            (End::Client, vec![0xc1, 0], "a frame has reserved bits"),
         ] {
-            assert_eq!(Decoder::new(BytesMut::from(&bytes[..])).poll(), Err(reason.to_owned()));
+            assert_eq!(Decoder::new(reader, BytesMut::from(&bytes[..])).poll(), Err(reason.to_owned()));
         }
     }
 }

@@ -123,6 +123,27 @@ impl Defects {
     /// All switches off: the correct client.
     pub const NONE: Self = Self { bits: 0 };
 
+    /// The client as it was first merged and shipped.
+    pub const MERGED: &[Defect] = &[
+        Defect::CleanEndOnDisconnectWithFullQueue,
+        Defect::DisconnectAsSequenceError,
+        Defect::DisconnectGuessedFromAnswer,
+        Defect::UnreadableFrameIgnored,
+        Defect::TransportLeftOpen,
+        Defect::FailureRecordLeaksOnDrop,
+        Defect::CleanupNeedsRuntime,
+        Defect::MapCopiedOnEachChange,
+        Defect::ReceiveNotCancelSafe,
+        Defect::EndNotSticky,
+        Defect::ClosedQueueIsCleanEnd,
+        Defect::LengthNotChecked,
+        Defect::DataWithErrorLost,
+        Defect::TerminalTakesQueueSlot,
+        Defect::GapSeenWhenConsumed,
+        Defect::MalformedDeltaIsFatal,
+        Defect::NoByteBudget,
+    ];
+
     /// Whether this switch is on.
     pub const fn has(self, defect: Defect) -> bool {
         self.bits & (1 << defect as u64) != 0

@@ -1,13 +1,16 @@
-//! Whether a step is satisfied by what has happened.
+//! What the events show about an executor, and whether a step is satisfied by it.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::invariants::{Connection, Stream};
-use super::{FailKind, Judge, Progress};
+use super::origins::OriginView;
+use super::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
 use crate::conformance::case::template::{Names, Template};
-use crate::conformance::case::{Action, Condition, Expect, Outcome, Step, TimeBound};
+use crate::conformance::case::{Action, Condition, Expect, Outcome, Step, Transport};
 use crate::conformance::matcher::{Answered, match_kind, match_lacks, match_outcome};
-use crate::conformance::trace::Event;
+use crate::conformance::trace::{Event, What};
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::id::Id;
 
@@ -20,21 +23,71 @@ fn bad_case(fault: String) -> Progress {
 }
 
 fn failed(got: impl Into<String>) -> Progress {
-    Progress::Failed(FailKind::Assertion, got.into())
+    Progress::failed(got)
 }
 
-const MET: Progress = Progress::Met { observed: true };
-const DONE: Progress = Progress::Met { observed: false };
+const MET: Progress = Progress::MET;
+const DONE: Progress = Progress::DONE;
 
-impl Judge<'_> {
-    /// How far a step is after that event.
-    pub(super) fn progress(&mut self, index: usize, event: &Event) -> Progress {
-        let case = self.case;
-        let Some(step) = case.steps.get(index) else { return failed("the trace has more steps than the case") };
+/// An executor as its frames, its process and the origins show it.
+#[derive(Debug, Default)]
+pub(super) struct Executor {
+    /// The connections by name.
+    connections: BTreeMap<String, Connection>,
+    /// The two origins.
+    origins: [OriginView; 2],
+    /// The process has ended, with that status.
+    exited: Option<Option<i32>>,
+    /// What the current step measured: bytes of memory, or an HTTP status.
+    measured: Option<u64>,
+    /// Errors for malformed frames need not be awaited.
+    malformed_allowed: bool,
+}
+
+impl Scene for Executor {
+    fn note(&mut self, event: &Event, _: Option<&Step>, setting: &mut Setting) -> Result<(), Fault> {
+        let transport = setting.transport;
+        match &event.what {
+            What::Step { .. } => self.measured = None,
+            What::Sent { connection, text } => self.connection(connection, transport).handle_sent(text, event.micros),
+            What::Received { connection, text, binary } => {
+                let connection = self.connection(connection, transport);
+                connection.handle_received(text, *binary, event.number, event.micros)?;
+            }
+            What::Pong { connection, text } => self.connection(connection, transport).pongs.push(text.clone()),
+            What::CloseFrame { connection, code } => {
+                self.connection(connection, transport).close_frame = Some(*code);
+            }
+            What::Garbage { connection, reason } => {
+                self.connection(connection, transport).ended = Some(reason.clone());
+                let violation = Violation::new(FailKind::Malformed, "ENVELOPE-1", "frames of the transport", reason);
+                return Err(violation.into());
+            }
+            What::Ended { connection, reason } => {
+                self.connection(connection, transport).ended = Some(reason.clone());
+            }
+            What::Exited { code } => self.exited = Some(*code),
+            What::Memory { bytes } => self.measured = Some(*bytes),
+            What::Probed { status } => self.measured = Some(u64::from(*status)),
+            What::Accepted { origin }
+            | What::Closed { origin }
+            | What::Request { origin, .. }
+            | What::Aborted { origin, .. }
+            | What::Blocked { origin, .. } => {
+                if let Some(view) = self.origins.get_mut(*origin) {
+                    view.handle(&event.what);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, step: &Step, _: &Event, setting: &mut Setting) -> Progress {
         match &step.action {
-            Action::Expect(expect) => self.expect(step, expect),
+            Action::Expect(expect) => self.expect(step, expect, setting),
             Action::Before(first, second) => {
-                let connection = self.connection(&step.connection);
+                let connection = self.connection(&step.connection, setting.transport);
                 let number = |id: &Value| {
                     connection.answers.iter().find(|answer| answer.id.to_value() == *id).map(|answer| answer.number)
                 };
@@ -43,7 +96,7 @@ impl Judge<'_> {
                     _ => failed("the other order"),
                 }
             }
-            Action::Origin(origin, check) => self.origins[*origin].check(check, &self.names),
+            Action::Origin(origin, check) => self.origins[*origin].check(check, &setting.names),
             Action::AllowMalformed => {
                 self.malformed_allowed = true;
                 DONE
@@ -58,22 +111,43 @@ impl Judge<'_> {
                 Some(measured) if measured == u64::from(*status) => MET,
                 Some(measured) => failed(format!("status {measured}")),
             },
-            Action::Mark(name) => {
-                self.marks.insert(name.clone(), event.micros);
-                DONE
-            }
-            Action::Elapsed(name, bound) => self.elapsed(name, *bound),
             Action::FirstDelta { buffered, streamed, below } => {
-                self.first_delta(&step.connection, buffered, streamed, below.as_secs_f64())
+                let connection = self.connection(&step.connection, setting.transport);
+                connection.first_delta(buffered, streamed, below.as_secs_f64() * setting.time_scale)
             }
             _ => DONE,
         }
     }
 
-    fn expect(&mut self, step: &Step, expect: &Expect) -> Progress {
+    fn has_ended(&self, connection: &str) -> bool {
+        self.connections.get(connection).is_some_and(|connection| connection.ended.is_some())
+    }
+
+    fn describe(&self, connection: &str) -> Option<String> {
+        let connection = self.connections.get(connection)?;
+        let waiting = connection.waiting();
+        let last = connection.last.as_deref().map_or("nothing".to_owned(), shown);
+        Some(format!("; {waiting} requests wait for an answer; the last frame was: {last}"))
+    }
+
+    /// An error for a malformed frame that no step has taken.
+    fn finish(&self) -> Result<(), Fault> {
+        let mut connections = self.connections.values().filter(|_| !self.malformed_allowed);
+        let stray = connections.find_map(|connection| connection.malformed.get(connection.malformed_taken));
+        let expected = "errors of id -1 only where the case awaits them";
+        stray.map_or(Ok(()), |(_, text)| Err(Violation::new(FailKind::Assertion, "ENVELOPE-19", expected, text).into()))
+    }
+}
+
+impl Executor {
+    fn connection(&mut self, name: &str, transport: Transport) -> &mut Connection {
+        self.connections.entry(name.to_owned()).or_insert_with(|| Connection::new(transport))
+    }
+
+    fn expect(&mut self, step: &Step, expect: &Expect, setting: &mut Setting) -> Progress {
         let exited = self.exited;
-        let mut names = self.names.clone();
-        let connection = self.connection(&step.connection);
+        let mut names = setting.names.clone();
+        let connection = self.connection(&step.connection, setting.transport);
         let progress = match expect {
             Expect::Answer(id, outcomes) => connection.answer(id, outcomes, &mut names),
             Expect::Part(name, bytes) => connection.part(name, bytes, &names),
@@ -110,54 +184,23 @@ impl Judge<'_> {
                 return MET;
             }
             if connection.ended.is_some() {
-                return if step.or_closed { DONE } else { self.ended(step) };
+                return if step.or_closed { DONE } else { self.ended(step, setting.transport) };
             }
         }
-        self.names = names;
+        setting.names = names;
         progress
     }
 
     /// The connection of a step has ended, and nothing more can come.
-    fn ended(&mut self, step: &Step) -> Progress {
+    fn ended(&mut self, step: &Step, transport: Transport) -> Progress {
         let exited = self.exited;
-        let reason = self.connection(&step.connection).ended.clone().unwrap_or_default();
+        let reason = self.connection(&step.connection, transport).ended.clone().unwrap_or_default();
         match exited {
             Some(None) => Progress::Failed(FailKind::Crash, "the process was ended by a signal".to_owned()),
             Some(Some(code)) if code != 0 => {
                 Progress::Failed(FailKind::Crash, format!("the process ended with status {code}"))
             }
             _ => failed(format!("the end of the connection by the peer: {reason}")),
-        }
-    }
-
-    fn elapsed(&self, name: &str, bound: TimeBound) -> Progress {
-        let Some(mark) = self.marks.get(name) else { return bad_case(format!("no mark {name}")) };
-        let milliseconds = self.met_micros.saturating_sub(*mark) / 1_000;
-        let good = match bound {
-            TimeBound::Below(below) => milliseconds as f64 <= below.as_millis() as f64 * self.time_scale,
-            TimeBound::AtLeast(least) => u128::from(milliseconds) >= least.as_millis(),
-        };
-        if good { DONE } else { failed(format!("{milliseconds} ms")) }
-    }
-
-    fn first_delta(&mut self, connection: &str, buffered: &[Value], streamed: &[Value], below: f64) -> Progress {
-        let scale = self.time_scale;
-        let connection = self.connection(connection);
-        let calls = connection.calls.iter().filter(|call| buffered.contains(&call.id.to_value()));
-        let baseline =
-            median(calls.filter_map(|call| Some(call.answered_micros?.saturating_sub(call.sent_micros))).collect());
-        let streams = connection.streams.iter().filter(|stream| streamed.contains(&stream.id.to_value()));
-        let gaps = streams.filter_map(|stream| Some(stream.first_micros?.saturating_sub(stream.answered_micros)));
-        let gap = median(gaps.collect());
-        let bound = below * scale * 1e6 + 2.0 * baseline as f64;
-        if (gap as f64) < bound {
-            MET
-        } else {
-            failed(format!(
-                "a median of {:.1} ms; buffered calls take {:.1} ms",
-                gap as f64 / 1e3,
-                baseline as f64 / 1e3
-            ))
         }
     }
 }
@@ -168,6 +211,25 @@ fn median(mut values: Vec<u64>) -> u64 {
 }
 
 impl Connection {
+    fn first_delta(&self, buffered: &[Value], streamed: &[Value], below_seconds: f64) -> Progress {
+        let calls = self.calls.iter().filter(|call| buffered.contains(&call.id.to_value()));
+        let baseline =
+            median(calls.filter_map(|call| Some(call.answered_micros?.saturating_sub(call.sent_micros))).collect());
+        let streams = self.streams.iter().filter(|stream| streamed.contains(&stream.id.to_value()));
+        let gaps = streams.filter_map(|stream| Some(stream.first_micros?.saturating_sub(stream.answered_micros)));
+        let gap = median(gaps.collect());
+        let bound = below_seconds * 1e6 + 2.0 * baseline as f64;
+        if (gap as f64) < bound {
+            MET
+        } else {
+            failed(format!(
+                "a median of {:.1} ms; buffered calls take {:.1} ms",
+                gap as f64 / 1e3,
+                baseline as f64 / 1e3
+            ))
+        }
+    }
+
     fn answer(&mut self, id: &Value, outcomes: &[Outcome], names: &mut Names) -> Progress {
         let id = match crate::conformance::case::template::resolve_json(id, names).map(|id| Id::from_value(&id)) {
             Ok(Some(id)) => id,

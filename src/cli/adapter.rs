@@ -1,0 +1,90 @@
+//! `exec-http adapter`: the adapter of the built-in client, or of the seed client with the defects that it is told to have.
+//! `exec-http adapter new`: the beginning of another one.
+
+mod built_in;
+mod new;
+mod seed;
+
+use std::process::{ExitCode, Stdio};
+
+use clap::{Args, Subcommand};
+use exec_http::conformance::client::messages::{Endpoint, Failure};
+use exec_http::conformance::client::serve::serve;
+use exec_http::conformance::client::under_test::ClientUnderTest;
+use exec_http::conformance::zoo::seed_client::{Defect, Defects};
+use exec_http::transport::{Connection, lines, websocket};
+use tokio::process::{Child, Command};
+
+use built_in::BuiltIn;
+use seed::Seed;
+
+/// Options of the adapter.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Adapter {
+    #[command(subcommand)]
+    task: Option<Task>,
+    /// Be the adapter of the seed client instead.
+    #[arg(long)]
+    seed: bool,
+    /// Switch a defect of the seed client on; may be repeated.
+    #[arg(long, value_name = "DEFECT", requires = "seed", value_parser = defect)]
+    defect: Vec<Defect>,
+    /// Switch on what the seed client had when it was first merged.
+    #[arg(long, requires = "seed")]
+    merged: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the skeleton of an adapter for another library; docs/adapter.md says what it does.
+    New(new::New),
+}
+
+fn defect(name: &str) -> Result<Defect, String> {
+    let names = || Defect::ALL.iter().map(|defect| defect.name()).collect::<Vec<_>>().join(", ");
+    Defect::from_name(name).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+/// Serves the adapter protocol on standard input and output, or writes a skeleton.
+pub(crate) fn run(arguments: &Adapter) -> ExitCode {
+    let merged = if arguments.merged { Defects::MERGED } else { &[] };
+    let defects = merged.iter().chain(&arguments.defect).copied().collect();
+    match &arguments.task {
+        Some(Task::New(options)) => new::run(options),
+        None if arguments.seed => serve_stdio(Seed::new(defects)),
+        None => serve_stdio(BuiltIn),
+    }
+}
+
+fn serve_stdio(client: impl ClientUnderTest) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let served = runtime.block_on(serve(client, tokio::io::stdin(), tokio::io::stdout()));
+    // A read of standard input cannot be interrupted.
+    runtime.shutdown_background();
+    served.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn failed(error: &std::io::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// Connects; on stdio also returns the executor that was started, which is killed when it is dropped.
+async fn connect(endpoint: Endpoint) -> Result<(Connection, Option<Child>), Failure> {
+    match endpoint {
+        Endpoint::Ws { url } => Ok((websocket::connect(&url).await.map_err(Failure::other)?, None)),
+        Endpoint::Stdio { argv, env } => {
+            let (program, arguments) = argv.split_first().ok_or_else(|| Failure::other("no program"))?;
+            let mut command = Command::new(program);
+            command.args(arguments).envs(env).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+            let mut child = command.spawn().map_err(Failure::other)?;
+            let pipes = child.stdout.take().zip(child.stdin.take());
+            let (output, input) = pipes.ok_or_else(|| Failure::other("the program has no pipes"))?;
+            Ok((lines::connection(output, input), Some(child)))
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `exec-http conform server`: the suite against an executor.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use exec_http::conformance::case::{CAPABILITIES, Half};
+use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
+use exec_http::conformance::launcher::Target;
+use exec_http::conformance::plan::Claims;
+use exec_http::conformance::process::CommandLine;
+use exec_http::conformance::verdict::RunOutcome;
+
+use super::{Failure, Options, Subject, Transports, in_file, read, this_program, usage};
+
+/// Options of the server half.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Server {
+    /// The command that starts the executor, split by shell rules but without a shell. Placeholders: {addr}, {port}, {listen}.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "url")]
+    cmd: Option<String>,
+    /// The websocket of an executor that is running already.
+    #[arg(long, value_name = "ws://HOST:PORT")]
+    url: Option<String>,
+    /// The command word by word instead of --cmd.
+    #[arg(last = true, value_name = "ARGV", conflicts_with_all = ["cmd", "url"])]
+    argv: Vec<String>,
+    /// How to reach it; by default as the command shows: ws if it has {addr} or {port}, both if it has {listen}, else stdio.
+    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    transport: Option<Transports>,
+    #[command(flatten)]
+    options: Options,
+    /// What the executor claims to implement; exec-http.toml in the working directory, if it is there.
+    #[arg(long, value_name = "FILE")]
+    declare: Option<PathBuf>,
+    /// Allow --url to lead to another machine. Cases send hostile frames and large bodies.
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+impl Server {
+    pub(super) fn run(&self) -> Result<RunOutcome, Failure> {
+        if self.options.list { self.options.list(Half::Executor) } else { self.options.run(self.subject()?) }
+    }
+
+    /// Reads all options and files.
+    pub(super) fn subject(&self) -> Result<Subject, Failure> {
+        let target = self.target()?;
+        let declaration = self.declaration()?;
+        let wanted = self.transport.map_or(&[][..], Transports::list);
+        let mut transports = target.transports(wanted).map_err(usage)?;
+        transports.retain(|transport| declaration.has_transport(*transport));
+        if transports.is_empty() {
+            return Err(usage("no transport is left: the declaration has none of those to be tested"));
+        }
+        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
+        Ok(Subject { executor: Some(target), client: None, claims, transports, replay: self.replay() })
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        if let Some(url) = &self.url {
+            return Target::attach(url, self.allow_remote).map_err(usage);
+        }
+        let argv = match &self.cmd {
+            Some(command) => Target::split(command).map_err(usage)?,
+            None if self.argv.is_empty() => {
+                let this = this_program()?;
+                [this.as_str(), "serve", "--listen", "{listen}"].map(str::to_owned).to_vec()
+            }
+            None => self.argv.clone(),
+        };
+        Ok(Target::Command(CommandLine { argv, env: self.options.env(), cwd: self.options.cwd.clone() }))
+    }
+
+    fn declaration(&self) -> Result<Declaration, Failure> {
+        let default = Path::new(DECLARATION_FILE);
+        let path = match &self.declare {
+            Some(path) => Some(path.as_path()),
+            // The file in the working directory is about the implementation that is developed there.
+            None if self.is_built_in() || !default.exists() => None,
+            None => Some(default),
+        };
+        let known = CAPABILITIES.map(str::to_owned).into();
+        let declaration = match path {
+            Some(path) => Declaration::parse(&read(path)?, &known).map_err(in_file(path))?,
+            None => Declaration::default(),
+        };
+        Ok(match self.options.revision {
+            Some(revision) => declaration.with_revision(revision),
+            None => declaration,
+        })
+    }
+
+    fn is_built_in(&self) -> bool {
+        self.cmd.is_none() && self.url.is_none() && self.argv.is_empty()
+    }
+
+    /// The options that describe the peer, as one would type them.
+    fn replay(&self) -> String {
+        let mut words = vec!["exec-http".to_owned(), "conform".to_owned(), "server".to_owned()];
+        let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+        if !self.argv.is_empty() {
+            option("--cmd", &shell_words::join(&self.argv));
+        }
+        self.cmd.iter().for_each(|command| option("--cmd", command));
+        self.url.iter().for_each(|url| option("--url", url));
+        words.extend(self.options.replay());
+        shell_words::join(words)
+    }
+}
