@@ -1,4 +1,4 @@
-//! A client library in Rust as the suite needs it: implement [`ClientUnderTest`], and [`serve`] is the adapter.
+//! A client library in Rust as the suite needs it: implement [`ClientUnderTest`], and [`serve`](super::serve::serve) is the adapter.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
