@@ -13,7 +13,7 @@ mod rust_skeleton;
 /// Languages, the files of their skeletons, the one with the blanks first, and the number of its blanks.
 const SKELETONS: [(&str, &[&str], u32); 4] = [
     ("rust", &["tests/conformance.rs", "Cargo.toml"], 7),
-    ("python", &["adapter.py"], 9),
+    ("python", &["adapter.py", "control.py"], 9),
     ("typescript", &["adapter.ts", "package.json", "tsconfig.json"], 9),
     ("go", &["adapter.go", "go.mod"], 9),
 ];

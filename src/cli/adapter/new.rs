@@ -36,7 +36,10 @@ const RUST: &[File] = &[
     ("tests/conformance.rs", include_str!("skeletons/rust/tests/conformance.rs")),
 ];
 
-const PYTHON: &[File] = &[("adapter.py", include_str!("skeletons/python/adapter.py"))];
+const PYTHON: &[File] = &[
+    ("adapter.py", include_str!("skeletons/python/adapter.py")),
+    ("control.py", include_str!("skeletons/python/control.py")),
+];
 
 const TYPESCRIPT: &[File] = &[
     ("package.json", include_str!("skeletons/typescript/package.json")),

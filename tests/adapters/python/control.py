@@ -1,0 +1,1 @@
+../../../src/cli/adapter/skeletons/python/control.py
