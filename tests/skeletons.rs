@@ -14,7 +14,7 @@ mod rust_skeleton;
 const SKELETONS: [(&str, &[&str], u32); 4] = [
     ("rust", &["tests/conformance.rs", "Cargo.toml"], 7),
     ("python", &["adapter.py", "control.py"], 9),
-    ("typescript", &["adapter.ts", "package.json", "tsconfig.json"], 9),
+    ("typescript", &["adapter.ts", "control.ts", "package.json", "tsconfig.json"], 9),
     ("go", &["adapter.go", "go.mod"], 9),
 ];
 

@@ -45,6 +45,7 @@ const TYPESCRIPT: &[File] = &[
     ("package.json", include_str!("skeletons/typescript/package.json")),
     ("tsconfig.json", include_str!("skeletons/typescript/tsconfig.json")),
     ("adapter.ts", include_str!("skeletons/typescript/adapter.ts")),
+    ("control.ts", include_str!("skeletons/typescript/control.ts")),
 ];
 
 const GO: &[File] =

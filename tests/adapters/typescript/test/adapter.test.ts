@@ -231,7 +231,6 @@ test("cancel and drop leave nothing, and nothing more is told", async (t) => {
   assert.deepEqual(census, { reply: "census", routes: 0, calls: 0, queuedBytes: 0 });
   const told = adapter.lines.filter((line) => "event" in line).map((line) => [line["op"], line["event"], line["kind"]]);
   assert.deepEqual(told.sort(), [
-    ["cancelled", "call-failed", "cancelled"],
     ["dropped", "response", undefined],
     ["reading", "response", undefined],
   ]);

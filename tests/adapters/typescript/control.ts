@@ -1,0 +1,1 @@
+../../../src/cli/adapter/skeletons/typescript/control.ts
