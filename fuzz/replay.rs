@@ -1,36 +1,51 @@
 //! Every committed seed holds to the law of its target.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// A law: it panics where it is broken.
-type Law = fn(&[u8]);
+/// One test for each target, of the name that is also that of its folder of seeds.
+macro_rules! laws {
+    ($($target:ident: $module:ident,)+) => {
+        const TARGETS: &[&str] = &[$(stringify!($target)),+];
 
-/// All targets by name, which is also the name of their folder of seeds.
-const LAWS: [(&str, Law); 7] = [
-    ("case_notation", super::case_notation::check),
-    ("client_session", super::client_session::check),
-    ("framing", super::framing::check),
-    ("judge", super::judge::check),
-    ("message", super::message::check),
-    ("routes", super::route_table::check),
-    ("server_session", super::server_session::check),
-];
+        $(
+            #[test]
+            fn $target() {
+                replay(stringify!($target), super::$module::check);
+            }
+        )+
+    };
+}
+
+laws! {
+    case_notation: case_notation,
+    client_session: client_session,
+    framing: framing,
+    judge: judge,
+    message: message,
+    routes: route_table,
+    server_session: server_session,
+}
+
+/// A law panics where it is broken.
+fn replay(target: &str, law: fn(&[u8])) {
+    let mut count = 0;
+    for seed in fs::read_dir(seeds().join(target)).expect("each target has seeds") {
+        let seed = seed.expect("a readable folder").path();
+        // Shown when the law fails.
+        println!("{}", seed.display());
+        law(&fs::read(seed).expect("a readable seed"));
+        count += 1;
+    }
+    assert!(count > 0, "{target} has no seed");
+}
 
 #[test]
-fn every_seed_holds() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    let folders = fs::read_dir(&seeds).expect("a folder of seeds").count();
-    assert_eq!(folders, LAWS.len(), "one folder for each target");
-    for (target, law) in LAWS {
-        let mut count = 0;
-        for seed in fs::read_dir(seeds.join(target)).expect("each target has seeds") {
-            let seed = seed.expect("a readable folder").path();
-            // Shown when the law fails.
-            println!("{}", seed.display());
-            law(&fs::read(seed).expect("a readable seed"));
-            count += 1;
-        }
-        assert!(count > 0, "{target} has no seed");
-    }
+fn every_folder_of_seeds_has_a_target() {
+    let folders = fs::read_dir(seeds()).expect("a folder of seeds").count();
+    assert_eq!(folders, TARGETS.len(), "one folder for each target");
+}
+
+fn seeds() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
 }

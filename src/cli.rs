@@ -4,6 +4,7 @@ mod adapter;
 mod conform;
 mod request;
 mod serve;
+mod zoo;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use exec_http::conformance::client::{relay, schema};
 use exec_http::conformance::verdict::RunOutcome;
+use exec_http::conformance::zoo::statement;
 use tracing_subscriber::EnvFilter;
 
 use conform::Conform;
@@ -37,6 +39,10 @@ enum Command {
     Conform(Conform),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
+    /// Run the suite against peers with known defects.
+    Zoo(zoo::Zoo),
+    /// Print each clause with its cases, the defects that they catch, and the other layers that notice when it is broken.
+    TraceTable,
     /// Print a JSON Schema.
     Schema {
         /// Of what.
@@ -51,11 +57,14 @@ enum Schema {
     Adapter,
 }
 
-/// Prints it; whoever does not read to the end has seen enough.
 fn print_schema(what: Schema) -> ExitCode {
-    let text = match what {
+    print(match what {
         Schema::Adapter => schema::SCHEMA,
-    };
+    })
+}
+
+/// Prints it; whoever does not read to the end has seen enough.
+fn print(text: &str) -> ExitCode {
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
@@ -76,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
+        Some(Command::Zoo(arguments)) => zoo::run(&arguments),
+        Some(Command::TraceTable) => print(statement::trace_table()),
         Some(Command::Schema { what }) => print_schema(what),
         None => Conform::run(None).into(),
     };

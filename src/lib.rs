@@ -9,10 +9,10 @@
 //! | [`transport`] | frames over stdio, websocket and memory |
 //! | [`client`] | [`client::Client`]: requests through an executor |
 //! | [`server`] | the executor |
-//! | `conformance` | the suite (feature `cli`); talks to a peer over bytes only and knows neither of the two above |
+//! | `conformance` | the suite (feature `conformance`); talks to a peer over bytes only and knows neither of the two above |
 
 pub mod client;
-#[cfg(feature = "cli")]
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod protocol;
 pub mod server;

@@ -272,7 +272,6 @@ fn answer(id: Id, outcome: &Outcome, is_http: bool, names: &Names) -> Option<Mes
 fn fill(pattern: &Value, names: &Names) -> Option<Value> {
     Some(match pattern {
         Value::String(text) if text == "$any" => Value::Null,
-        Value::String(text) if text == "$integer" => 7.into(),
         Value::String(text) if text == "$text" || text.starts_with("$not(") => "other".into(),
         Value::String(text) if text.starts_with("$set(") => "kept".into(),
         Value::Object(members) => {

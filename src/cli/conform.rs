@@ -171,7 +171,7 @@ fn revision(text: &str) -> Result<Revision, &'static str> {
 }
 
 /// Why the suite did not run, or not to its end. Every message fits after `error: `.
-type Failure = (RunOutcome, String);
+pub(super) type Failure = (RunOutcome, String);
 
 fn usage(message: impl ToString) -> Failure {
     (RunOutcome::Usage, message.to_string())
@@ -273,7 +273,7 @@ impl Options {
 }
 
 /// The path of this program, which is also the built-in peer and the relay.
-fn this_program() -> Result<String, Failure> {
+pub(super) fn this_program() -> Result<String, Failure> {
     let this = std::env::current_exe().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
     this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))
 }

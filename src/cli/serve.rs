@@ -18,7 +18,7 @@ pub(crate) struct Serve {
 
 /// Where clients come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Listen {
+pub(crate) enum Listen {
     /// One client, on this process's standard input and output.
     Stdio,
     /// Any number of clients.

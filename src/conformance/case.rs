@@ -162,6 +162,8 @@ pub struct Exchange {
     pub path: String,
     /// Do not wait for the request's body.
     pub early: bool,
+    /// Its origin says nothing to a client that speaks TLS.
+    pub silent_tls: bool,
     /// What it does, in order.
     pub actions: Vec<OriginAction>,
 }
@@ -307,7 +309,7 @@ pub enum Form {
     Binary,
     /// A text message in so many fragments, with a ping in between.
     Fragments(usize),
-    /// One frame in so many writes.
+    /// One frame in so many writes with a pause in between.
     Split(usize),
     /// A line that ends with CRLF.
     Crlf,

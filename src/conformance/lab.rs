@@ -12,6 +12,7 @@ use super::probe::{Ready, Unready, probe};
 use super::process::{EXIT_GRACE, Process};
 use super::result::{CaseResult, Reason};
 use super::stage::Settings;
+use super::trace::Trace;
 use super::verdict::Verdict;
 
 /// The name under which a peer that breaks the handshake is reported: no case has been run then.
@@ -65,6 +66,27 @@ impl Lab {
         Ok((lab, ready))
     }
 
+    /// A lab for a peer that nobody has looked at: for [`Lab::run_unseen`] only.
+    pub fn unseen(target: Target, transport: Transport, start: Duration) -> Self {
+        Self {
+            target,
+            transport,
+            start,
+            settings: Settings::default(),
+            shared: Mutex::new(Ok(None)),
+            unexplained_deaths: Mutex::default(),
+        }
+    }
+
+    /// Runs one case, once, on a process of its own that nobody has looked at: whatever is wrong with its handshake is for the
+    /// case to say.
+    pub async fn run_unseen(&self, case: &Case) -> (CaseResult, Trace) {
+        match self.target.launch(self.transport, &case.env, self.start).await {
+            Ok(peer) => self.run_to_its_end(case, peer).await,
+            Err(error) => (self.not_run(case, &error.into()), Trace::default()),
+        }
+    }
+
     /// The same lab with other deadlines.
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
@@ -92,7 +114,7 @@ impl Lab {
             Ok(peer) => peer,
             Err(unready) => return self.not_run(case, &unready),
         };
-        let result = self.run_on(case, &mut peer).await;
+        let (result, _) = self.run_on(case, &mut peer).await;
         if !peer.process().is_some_and(Process::has_ended) {
             return result;
         }
@@ -139,16 +161,19 @@ impl Lab {
 
     /// Runs a case on a process of its own.
     async fn run_isolated(&self, case: &Case) -> CaseResult {
-        let mut peer = match self.own_peer(&case.env).await {
-            Ok(peer) => peer,
-            Err(unready) => return self.not_run(case, &unready),
-        };
-        let mut result = self.run_on(case, &mut peer).await;
+        match self.own_peer(&case.env).await {
+            Ok(peer) => self.run_to_its_end(case, peer).await.0,
+            Err(unready) => self.not_run(case, &unready),
+        }
+    }
+
+    async fn run_to_its_end(&self, case: &Case, mut peer: Peer) -> (CaseResult, Trace) {
+        let (mut result, trace) = self.run_on(case, &mut peer).await;
         if end(&peer).await && result.verdict == Verdict::Pass {
             result.verdict = Verdict::Fail(FailKind::Leak);
             result.reason = Some(leak());
         }
-        result
+        (result, trace)
     }
 
     /// A new process. On stdio it has one session only, which is left to the case.
@@ -160,11 +185,11 @@ impl Lab {
         Ok(peer)
     }
 
-    async fn run_on(&self, case: &Case, peer: &mut Peer) -> CaseResult {
+    async fn run_on(&self, case: &Case, peer: &mut Peer) -> (CaseResult, Trace) {
         let position = peer.process().map_or(0, |process| process.stderr().position());
         let run = run_case(case, peer, &self.settings).await;
         let stderr = peer.process().map_or_else(String::new, |process| process.stderr().since(position));
-        CaseResult::of_run(case, self.transport, &run, stderr)
+        (CaseResult::of_run(case, self.transport, &run, stderr), run.trace)
     }
 
     fn not_run(&self, case: &Case, unready: &Unready) -> CaseResult {

@@ -206,10 +206,14 @@ impl Connection {
         loop {
             let early = |path: &str| script.exchanges.iter().any(|exchange| exchange.path == path && exchange.early);
             let Some(request) = read_request(&mut self.input, &mut self.buffer, early).await else {
-                if self.buffer.first() == Some(&TLS_HANDSHAKE) {
-                    // No TLS server: the peer sees at once that this is another protocol.
-                    self.output.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+                if self.buffer.first() != Some(&TLS_HANDSHAKE) {
+                    return;
                 }
+                if script.exchanges.iter().any(|exchange| exchange.silent_tls) {
+                    return closed(&mut self.input, &mut self.buffer).await;
+                }
+                // No TLS server: the peer sees at once that this is another protocol.
+                self.output.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
                 return;
             };
             self.output.begin(request.path()).await;

@@ -29,6 +29,9 @@ const CASE_EVENTS: usize = 1_000_000;
 /// How long the end of a pipe waits for the exit status that belongs to it, and an answer to a control frame for its write.
 const PROMPTLY: Duration = Duration::from_millis(250);
 
+/// Between the writes of one frame, so that the peer may see them one by one.
+const BETWEEN_WRITES: Duration = Duration::from_millis(1);
+
 /// Ready with the exit status of a process, or with `None` when a signal ended it.
 pub(super) type Exit<'a> = Pin<Box<dyn Future<Output = Option<i32>> + Send + 'a>>;
 
@@ -334,6 +337,9 @@ impl<'a> Stage<'a> {
             match &mut self.burst {
                 Some((name, collected)) if name == connection => collected.extend(write),
                 _ => self.write(connection, &write, deadline).await,
+            }
+            if matches!(form, Form::Split(_)) {
+                self.while_recording(deadline, tokio::time::sleep(BETWEEN_WRITES)).await;
             }
         }
     }

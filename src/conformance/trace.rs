@@ -312,25 +312,29 @@ pub fn shorten(frame: &[u8]) -> String {
         && let Ok(mut value) = crate::protocol::json::parse(frame)
     {
         for container in ["params", "result"] {
-            if let Some(object) = value.get_mut(container).and_then(Value::as_object_mut) {
-                object.iter_mut().filter(|(name, _)| BODY_MEMBERS.contains(&name.as_str())).for_each(|(_, member)| {
-                    if let Value::String(text) = member {
-                        shorten_body(text);
+            match value.get_mut(container) {
+                Some(Value::Object(object)) => {
+                    let bodies = object.iter_mut().filter(|(name, _)| BODY_MEMBERS.contains(&name.as_str()));
+                    for (_, member) in bodies {
+                        if let Value::String(text) = member {
+                            shorten_body(text);
+                        }
                     }
-                });
+                }
+                // No message has a text there, so nothing but its length matters.
+                Some(Value::String(text)) if text.len() > PLAIN_BYTES => *text = cut(text, text.len()),
+                _ => {}
             }
         }
         return value.to_string();
     }
     let text = plain_text(frame);
-    if text.len() <= PLAIN_BYTES {
-        return text;
-    }
-    let mut end = PLAIN_BYTES;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}… ({} bytes)", &text[..end], frame.len())
+    if text.len() <= PLAIN_BYTES { text } else { cut(&text, frame.len()) }
+}
+
+/// The first bytes of it, and how many there were.
+fn cut(text: &str, bytes: usize) -> String {
+    format!("{}… ({bytes} bytes)", &text[..text.floor_char_boundary(PLAIN_BYTES)])
 }
 
 /// The frame as text. Bad UTF-8 is marked in front, so that it never reads as a message.
@@ -429,6 +433,14 @@ mod tests {
         let value: Value = serde_json::from_str(&text).expect("still JSON");
         let body = value["result"]["bodyBase64"].as_str().and_then(Body::from_text).expect("a body");
         assert!(body.is(&bytes) && !body.is(&[3; 99_999]) && body.len() == 100_000);
+    }
+
+    #[test]
+    fn a_text_in_place_of_params_is_cut() {
+        let frame = format!(r#"{{"id":1,"method":"m","params":"{}"}}"#, "ä".repeat(100_000));
+        let text = shorten(frame.as_bytes());
+        let value: Value = serde_json::from_str(&text).expect("still JSON");
+        assert!(text.len() < 5_000 && value["params"].as_str().is_some_and(|text| text.ends_with("… (200000 bytes)")));
     }
 
     #[test]

@@ -86,10 +86,7 @@ impl Wire {
         stdin: impl AsyncWrite + Send + Unpin + 'static,
         stdout: impl AsyncRead + Send + Unpin + 'static,
     ) -> Self {
-        Self {
-            sender: Sender { output: Some(Output::Stdio(Box::new(stdin))) },
-            receiver: Receiver { input: Input::Stdio(Box::new(stdout), LineFramer::new(FRAME_BYTES)) },
-        }
+        Self::lines(stdin, stdout, FRAME_BYTES)
     }
 
     /// Messages as lines, both ways on one socket.
@@ -99,6 +96,23 @@ impl Wire {
             sender: Sender { output: Some(Output::Relay(output)) },
             receiver: Receiver { input: Input::Stdio(Box::new(input), LineFramer::new(FRAME_BYTES)) },
         }
+    }
+
+    /// Messages as lines, each at most so many bytes.
+    pub fn lines(
+        output: impl AsyncWrite + Send + Unpin + 'static,
+        input: impl AsyncRead + Send + Unpin + 'static,
+        line_bytes: usize,
+    ) -> Self {
+        Self {
+            sender: Sender { output: Some(Output::Stdio(Box::new(output))) },
+            receiver: Receiver { input: Input::Stdio(Box::new(input), LineFramer::new(line_bytes)) },
+        }
+    }
+
+    /// One end of a websocket that is open already; `rest` was read behind the head of the other end.
+    pub fn upgraded(stream: TcpStream, rest: BytesMut, is_client: bool) -> Self {
+        Self::over_websocket(stream, rest, if is_client { End::Client } else { End::Server })
     }
 
     /// Connects to a `ws://` URL and upgrades, with TCP_NODELAY.
@@ -191,7 +205,12 @@ impl Sender {
 
     /// The bytes of a close frame with status 1000; none on stdio.
     pub fn encode_close(&self) -> Vec<u8> {
-        self.end_of_websocket().map(|end| end.close()).unwrap_or_default()
+        self.encode_close_with(Some(1000))
+    }
+
+    /// The bytes of a close frame with that status, or with none; none on stdio.
+    pub fn encode_close_with(&self, status: Option<u16>) -> Vec<u8> {
+        self.end_of_websocket().map(|end| end.close(status)).unwrap_or_default()
     }
 
     /// The connection is a pipe, which knows no closing but its end.
@@ -226,6 +245,22 @@ impl Sender {
 }
 
 impl Receiver {
+    /// What was read and belongs to nothing that is whole; then whatever comes, as it comes, and nothing at the end.
+    ///
+    /// Cancel safe.
+    pub async fn next_raw(&mut self) -> Bytes {
+        let (input, buffer): (&mut (dyn AsyncRead + Send + Unpin), _) = match &mut self.input {
+            Input::Stdio(input, framer) => (input, framer.buffer_mut()),
+            Input::Websocket(input, decoder) => (input, decoder.buffer_mut()),
+        };
+        if buffer.is_empty() {
+            buffer.reserve(READ_BYTES);
+            // Whoever passes bytes on sees no difference between the end and a failure.
+            let _ = input.read_buf(buffer).await;
+        }
+        buffer.split().freeze()
+    }
+
     /// The next thing from the peer; after [`Incoming::Garbage`] and [`Incoming::End`] there is no more.
     ///
     /// Cancel safe.

@@ -85,13 +85,22 @@ impl Listener {
         Ok(Self { socket: TcpListener::bind(address).await?, handshakes: JoinSet::new() })
     }
 
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// The URL that a client dials.
     ///
     /// # Errors
     ///
     /// What the system says.
     pub fn url(&self) -> io::Result<String> {
-        Ok(format!("ws://{}", self.socket.local_addr()?))
+        Ok(format!("ws://{}", self.address()?))
     }
 
     /// The next websocket connection that finished its handshake.

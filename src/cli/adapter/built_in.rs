@@ -60,7 +60,7 @@ impl ClientUnderTest for BuiltIn {
     }
 
     async fn open(&self, endpoint: Endpoint) -> Result<Connection, Failure> {
-        let (connection, child) = connect(endpoint).await?;
+        let (connection, child) = connect(endpoint, &[]).await?;
         let client = Client::connect(connection).await.map_err(|error| Failure {
             kind: match &error {
                 ConnectError::Timeout(_) => Kind::Timeout,

@@ -1,5 +1,6 @@
 //! The seed client under test, with the defects that it is told to have.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use bytes::Bytes;
 use exec_http::conformance::case::Transport;
 use exec_http::conformance::client::messages::{CONTROL, Endpoint, Failure, Header, Hello, Kind, Limits, Request};
 use exec_http::conformance::client::under_test::{BodyUnderTest, Census, ClientUnderTest, ConnectionUnderTest, Head};
-use exec_http::conformance::zoo::seed_client::{Body, CallError, Config, Defects, SeedClient};
+use exec_http::conformance::zoo::proxy::Make;
+use exec_http::conformance::zoo::seed_client::{Body, CallError, Config, Defect, Defects, SeedClient};
 use exec_http::protocol::http::{RedirectPolicy, RequestHeader, RequestParams, ResponseHead};
 use exec_http::protocol::limits;
 use tokio::process::Child;
@@ -15,29 +17,60 @@ use tokio::process::Child;
 use super::built_in::kind_of;
 use super::connect;
 
+/// How often [`Defect::CallSentAgain`] tries to connect again, and how long it waits in between.
+const RECONNECTS: (u32, Duration) = (100, Duration::from_millis(50));
+
 /// The seed client.
-pub(super) struct Seed {
+#[derive(Clone)]
+pub(crate) struct Seed {
     /// The switches that are on.
     defects: Defects,
+    /// What is done to the wire of each connection.
+    wires: Vec<Make>,
 }
 
 /// A connection of it.
-pub(super) struct Connection {
-    /// The client.
-    client: SeedClient,
-    /// The executor that it started; killed with the connection.
-    _child: Option<Child>,
+pub(crate) struct Connection {
+    /// How it was made.
+    seed: Seed,
+    /// Where it leads.
+    endpoint: Endpoint,
+    /// The client, and the executor that it started, which is killed with the connection.
+    open: Mutex<(SeedClient, Option<Child>)>,
     /// Calls for which this application had to think of a `requestId`.
     named: AtomicU64,
 }
 
 /// A body of it.
-pub(super) struct Stream(Body);
+pub(crate) struct Stream {
+    /// What the library gave.
+    body: Body,
+    /// What its errors begin with.
+    prefix: String,
+}
 
 impl Seed {
-    /// With these defects.
-    pub(super) fn new(defects: Defects) -> Self {
-        Self { defects }
+    /// With these defects of its own and of its wire.
+    pub(crate) fn new(defects: Defects, wires: Vec<Make>) -> Self {
+        Self { defects, wires }
+    }
+
+    /// What it can only with a switch that spoils just that.
+    fn extra_features(&self) -> impl Iterator<Item = &'static str> {
+        let features = [
+            ("reconnect", Defect::CallSentAgain),
+            ("remote-cancel", Defect::CancelNamesItself),
+            ("remote-cancel", Defect::CancelRefusalIsFatal),
+            ("remote-cancel", Defect::CallsNotCancelled),
+            ("remote-cancel", Defect::CancelledFrameIsFatal),
+        ];
+        features.into_iter().filter(|(_, defect)| self.defects.has(*defect)).map(|(feature, _)| feature)
+    }
+
+    async fn connect(&self, endpoint: Endpoint) -> Result<(SeedClient, Option<Child>), Failure> {
+        let (connection, child) = connect(endpoint, &self.wires).await?;
+        let config = Config { defects: self.defects, ..Config::default() };
+        Ok((SeedClient::connect(connection, config).await.map_err(of_call)?, child))
     }
 }
 
@@ -55,6 +88,7 @@ impl ClientUnderTest for Seed {
             "header-env-vars",
             "redirect-policy",
             "buffered",
+            "close-events",
         ];
         Hello {
             control: CONTROL,
@@ -62,7 +96,7 @@ impl ClientUnderTest for Seed {
             library: format!("seed-client with {:?}", self.defects),
             language: "rust".to_owned(),
             transports: vec![Transport::Websocket, Transport::Stdio],
-            features: features.map(str::to_owned).into(),
+            features: features.into_iter().chain(self.extra_features()).map(str::to_owned).collect(),
             limits: Limits {
                 queue_frames: Some(limits::QUEUE_FRAMES as u64),
                 queue_bytes: Some(limits::QUEUE_BYTES as u64),
@@ -72,14 +106,33 @@ impl ClientUnderTest for Seed {
     }
 
     async fn open(&self, endpoint: Endpoint) -> Result<Connection, Failure> {
-        let (connection, child) = connect(endpoint).await?;
-        let config = Config { defects: self.defects, ..Config::default() };
-        let client = SeedClient::connect(connection, config).await.map_err(of_call)?;
-        Ok(Connection { client, _child: child, named: AtomicU64::new(0) })
+        let open = Mutex::new(self.connect(endpoint.clone()).await?);
+        Ok(Connection { seed: self.clone(), endpoint, open, named: AtomicU64::new(0) })
     }
 }
 
 impl Connection {
+    fn client(&self) -> SeedClient {
+        self.open.lock().expect("nobody panics with it").0.clone()
+    }
+
+    /// Connects once more, until it succeeds or there is no hope left.
+    async fn reconnect(&self) {
+        for _ in 0..RECONNECTS.0 {
+            if let Ok(open) = self.seed.connect(self.endpoint.clone()).await {
+                *self.open.lock().expect("nobody panics with it") = open;
+                return;
+            }
+            tokio::time::sleep(RECONNECTS.1).await;
+        }
+    }
+
+    /// What the client's own errors about a call begin with.
+    fn prefix(&self, request: &Request) -> String {
+        let told = self.seed.defects.has(Defect::UrlInErrors);
+        if told { format!("{}: ", request.url) } else { String::new() }
+    }
+
     /// What the application asks for; it thinks of a `requestId` where the suite does not.
     fn params(&self, request: Request) -> Result<RequestParams, Failure> {
         let body = request.body()?;
@@ -111,17 +164,28 @@ impl ConnectionUnderTest for Connection {
     type Body = Stream;
 
     async fn request(&self, request: Request) -> Result<(Head, Bytes), Failure> {
-        let response = self.client.request(self.params(request)?).await.map_err(of_call)?;
+        let response = self.client().request(self.params(request)?).await.map_err(of_call)?;
         Ok((head(&response), response.body))
     }
 
     async fn stream(&self, request: Request) -> Result<(Head, Stream), Failure> {
-        let (response, body) = self.client.stream(self.params(request)?).await.map_err(of_call)?;
-        Ok((head(&response), Stream(body)))
+        let prefix = self.prefix(&request);
+        let params = self.params(request)?;
+        let mut answered = self.client().stream(params.clone()).await;
+        if matches!(answered, Err(CallError::Disconnected { .. })) && self.seed.defects.has(Defect::CallSentAgain) {
+            self.reconnect().await;
+            answered = self.client().stream(params).await;
+        }
+        let (response, body) = answered.map_err(|error| prefixed(&prefix, of_call(error)))?;
+        Ok((head(&response), Stream { body, prefix }))
+    }
+
+    fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.client().closed()
     }
 
     fn census(&self) -> Option<Census> {
-        let census = self.client.census();
+        let census = self.client().census();
         let routes = (census.routes + census.failure_records) as u64;
         Some(Census { routes, calls: None, queued_bytes: Some(census.queued_bytes as u64) })
     }
@@ -130,8 +194,12 @@ impl ConnectionUnderTest for Connection {
 impl BodyUnderTest for Stream {
     async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
         let failure = |error| Failure { kind: kind_of(&error), message: error.to_string(), code: None };
-        self.0.recv().await.map_err(failure)
+        self.body.recv().await.map_err(|error| prefixed(&self.prefix, failure(error)))
     }
+}
+
+fn prefixed(prefix: &str, failure: Failure) -> Failure {
+    Failure { message: format!("{prefix}{}", failure.message), ..failure }
 }
 
 fn of_call(error: CallError) -> Failure {

@@ -73,6 +73,10 @@ fn read_action(exchange: &mut Exchange, words: &mut Words<'_>, line: &str) -> Re
             exchange.early = true;
             return Ok(None);
         }
+        "silent-tls" if exchange.actions.is_empty() => {
+            exchange.silent_tls = true;
+            return Ok(None);
+        }
         other => return Err(format!("{other:?} is nothing that an origin does")),
     }))
 }

@@ -18,7 +18,7 @@ const CASE_LINES: usize = 20_000;
 const NAMES: [&str; 6] = ["origin", "origin2", "authority", "authority2", "closed", "sessionId"];
 
 /// Words that may stand behind a `$` without being names.
-const FUNCTIONS: [&str; 9] = ["base64", "repeat", "set", "not", "any", "absent", "text", "integer", "base64-fill"];
+const FUNCTIONS: [&str; 8] = ["base64", "repeat", "set", "not", "any", "absent", "text", "base64-fill"];
 
 /// A place in a file that does not follow the notation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,7 +219,7 @@ fn read_body(case: &mut Case, lines: &[Line]) -> Result<(), (usize, String)> {
                 words.end().map_err(fail)?;
                 for (path, round) in expand_path(&path).map_err(fail)? {
                     take_lines(1 + block.len()).map_err(fail)?;
-                    let mut exchange = super::Exchange { path, early: false, actions: Vec::new() };
+                    let mut exchange = super::Exchange { path, early: false, silent_tls: false, actions: Vec::new() };
                     for line in block.iter().filter(|line| !line.text.is_empty()) {
                         let text = round.map_or_else(|| line.text.clone(), |round| replace_round(&line.text, round));
                         check_names(&text, &names)

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::messages::{Command, Failure, Line, Order as Told, Reply, Seen};
 use super::script::ClientAction;
-use crate::conformance::case::template::Names;
+use crate::conformance::case::template::{Names, resolve_json};
 use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
 use crate::conformance::matcher::{Answered, match_json, match_outcome};
@@ -57,7 +57,6 @@ impl Scene for Client {
                 self.join(connection, &mut setting.names)?;
             }
             What::Pong { connection, text } => self.connection(connection).pongs.push(text.clone()),
-            What::CloseFrame { connection, .. } => self.connection(connection).close_frame = true,
             What::Garbage { connection, reason } => {
                 self.connection(connection).ended = Some(reason.clone());
                 let violation = Violation::new(FailKind::Malformed, "ENVELOPE-1", "frames of the transport", reason);
@@ -246,7 +245,7 @@ impl Client {
             ClientAction::Got { method, params } => self.got(&step.connection, method, params, &mut setting.names),
             ClientAction::Answered(id, outcomes) => {
                 let connection = self.connection(&step.connection);
-                let id = Id::from_value(id);
+                let id = resolve_json(id, &setting.names).ok().and_then(|id| Id::from_value(&id));
                 let found =
                     connection.answers.iter_mut().find(|answer| !answer.taken && Some(&answer.id) == id.as_ref());
                 let Some(answer) = found else { return self.pending(step) };
@@ -261,7 +260,6 @@ impl Client {
     /// A step that waits for a frame: none comes behind the end of the connection.
     fn pending(&mut self, step: &Step) -> Progress {
         match &self.connection(&step.connection).ended {
-            Some(_) if step.or_closed => Progress::DONE,
             Some(reason) => Progress::failed(format!("the end of the connection by the client: {reason}")),
             None => Progress::Pending,
         }
@@ -346,8 +344,7 @@ impl Client {
         let connection = self.connection(&step.connection);
         match expect {
             Expect::Closed if connection.ended.is_some() => Progress::DONE,
-            Expect::CloseFrame(_) if connection.close_frame => Progress::MET,
-            Expect::Closed | Expect::CloseFrame(_) if connection.ended.is_none() => Progress::Pending,
+            Expect::Closed => Progress::Pending,
             Expect::Pong(payload) => {
                 let payload = payload.resolve_text(names).unwrap_or_default();
                 match connection.pongs.iter().position(|pong| *pong == payload) {
@@ -358,7 +355,7 @@ impl Client {
                     None => self.pending(step),
                 }
             }
-            _ => Progress::failed("the end of the connection by the client"),
+            _ => Progress::failed("a step of cases for executors"),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::conformance::probe::Unready;
 use crate::conformance::process::{CommandLine, EXIT_GRACE, Process};
 use crate::conformance::result::{CaseResult, Reason};
 use crate::conformance::stage::{CaseRun, Settings};
+use crate::conformance::trace::Trace;
 use crate::conformance::verdict::Verdict;
 
 /// The name under which the end of the process that serves a run is reported.
@@ -88,6 +89,38 @@ impl ClientLab {
         Ok(Some(lab))
     }
 
+    /// A lab for a client that nobody has checked: for [`ClientLab::run_unseen`] only.
+    ///
+    /// # Errors
+    ///
+    /// Why the adapter does not introduce itself.
+    pub async fn unchecked(
+        target: ClientTarget,
+        transport: Transport,
+        start: Duration,
+        time_scale: f64,
+    ) -> Result<Self, String> {
+        let adapter = Adapter::start(&target.adapter).map_err(|error| error.to_string())?;
+        let hello = introduce(&adapter, start, time_scale).await?.hello;
+        Ok(Self {
+            names: hello.names(),
+            hello,
+            target,
+            transport,
+            settings: Settings { time_scale, ..Settings::default() },
+            shared: Mutex::new(Ok(adapter)),
+            unexplained_deaths: Mutex::default(),
+        })
+    }
+
+    /// Runs one case, once, and ends the adapter.
+    pub async fn run_unseen(&self, case: &Case) -> (CaseResult, Trace) {
+        match self.shared_adapter().await {
+            Ok(adapter) => self.run_to_its_end(case, &adapter).await,
+            Err(reason) => (self.not_run(case, &reason), Trace::default()),
+        }
+    }
+
     /// What the adapter declares.
     pub fn hello(&self) -> &Hello {
         &self.hello
@@ -132,7 +165,7 @@ impl ClientLab {
             Ok(adapter) => adapter,
             Err(reason) => return self.not_run(case, &reason),
         };
-        let result = self.run_on(case, &adapter).await;
+        let (result, _) = self.run_on(case, &adapter).await;
         if !adapter.process().has_ended() {
             return result;
         }
@@ -177,24 +210,28 @@ impl ClientLab {
     }
 
     async fn run_isolated(&self, case: &Case) -> CaseResult {
-        let adapter = match self.own_adapter().await {
-            Ok(adapter) => adapter,
-            Err(reason) => return self.not_run(case, &reason),
-        };
-        let mut result = self.run_on(case, &adapter).await;
-        if let Some(reason) = end(&adapter).await
+        match self.own_adapter().await {
+            Ok(adapter) => self.run_to_its_end(case, &adapter).await.0,
+            Err(reason) => self.not_run(case, &reason),
+        }
+    }
+
+    async fn run_to_its_end(&self, case: &Case, adapter: &Adapter) -> (CaseResult, Trace) {
+        let (mut result, trace) = self.run_on(case, adapter).await;
+        if let Some(reason) = end(adapter).await
             && result.verdict == Verdict::Pass
         {
             result.verdict = Verdict::Fail(FailKind::Leak);
             result.reason = Some(reason);
         }
-        result
+        (result, trace)
     }
 
-    async fn run_on(&self, case: &Case, adapter: &Adapter) -> CaseResult {
+    async fn run_on(&self, case: &Case, adapter: &Adapter) -> (CaseResult, Trace) {
         let position = adapter.process().stderr().position();
         let run: CaseRun = run_case(case, adapter, self.surroundings()).await;
-        CaseResult::of_run(case, self.transport, &run, adapter.process().stderr().since(position))
+        let result = CaseResult::of_run(case, self.transport, &run, adapter.process().stderr().since(position));
+        (result, run.trace)
     }
 
     fn not_run(&self, case: &Case, reason: &str) -> CaseResult {

@@ -108,18 +108,25 @@ impl<C: ClientUnderTest> Server<C> {
             Order::Hello { .. } => Reply::Hello(self.client.hello()),
             Order::Open { conn, endpoint } => {
                 let slot = Slot::<C::Connection>::default();
-                self.connections.insert(conn, Arc::clone(&slot));
+                self.connections.insert(conn.clone(), Arc::clone(&slot));
                 let (client, output) = (Arc::clone(&self.client), self.output.clone());
                 self.tasks.spawn(async move {
-                    let reply = match client.open(endpoint).await {
+                    let opened = client.open(endpoint).await;
+                    let (reply, closed) = match opened {
                         Ok(connection) => {
+                            let closed = connection.closed();
                             let _ = slot.set(Arc::new(connection));
-                            Reply::Opened
+                            (Reply::Opened, Some(closed))
                         }
-                        Err(failure) => Reply::Failed(failure),
+                        Err(failure) => (Reply::Failed(failure), None),
                     };
+                    drop(slot);
                     // Whoever does not listen has gone.
                     let _ = output.write(|_| Line::Reply { id, reply }).await;
+                    if let Some(closed) = closed {
+                        closed.await;
+                        let _ = output.write(|n| Line::Event { n, event: Seen::Closed { conn } }).await;
+                    }
                 });
                 return Ok(true);
             }

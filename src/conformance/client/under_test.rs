@@ -44,6 +44,12 @@ pub trait ConnectionUnderTest: Send + Sync + 'static {
     /// The library's own.
     fn stream(&self, request: Request) -> impl Future<Output = Result<(Head, Self::Body), Failure>> + Send;
 
+    /// Waits until the library tells that the connection has ended, and keeps no part of it open. Of a library that tells no
+    /// such thing it never ends.
+    fn closed(&self) -> impl Future<Output = ()> + Send + use<Self> {
+        std::future::pending()
+    }
+
     /// What the library holds for the connection, if it can tell.
     fn census(&self) -> Option<Census>;
 }

@@ -25,11 +25,7 @@ impl Console {
     /// Looks at the two streams and at `NO_COLOR`.
     pub fn new() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let draw = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let progress = ProgressBar::with_draw_target(Some(0), draw);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or(ProgressStyle::default_bar());
-        progress.set_style(style);
-        Self { progress, paint: Paint(io::stdout().is_terminal() && !no_color) }
+        Self { progress: bar(), paint: Paint(io::stdout().is_terminal() && !no_color) }
     }
 
     /// The run begins.
@@ -56,6 +52,13 @@ impl Console {
         out.write_all(text(summary, replay, self.paint).as_bytes())?;
         out.flush()
     }
+}
+
+/// A bar on standard error, hidden where that is no terminal.
+pub fn bar() -> ProgressBar {
+    let draw = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or(ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(0), draw).with_style(style)
 }
 
 impl Default for Console {

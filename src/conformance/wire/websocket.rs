@@ -92,7 +92,12 @@ pub(super) async fn accept(stream: &mut TcpStream) -> io::Result<(String, BytesM
     Ok((head, rest))
 }
 
-async fn read_head(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
+/// Reads a head, and returns what came behind it, too.
+///
+/// # Errors
+///
+/// Those of the socket; `InvalidData` when the head is too long.
+pub async fn read_head(stream: &mut TcpStream) -> io::Result<(String, BytesMut)> {
     let mut buffer = BytesMut::new();
     loop {
         if let Some(end) = memchr::memmem::find(&buffer, b"\r\n\r\n") {
@@ -140,8 +145,9 @@ impl End {
         self.encode(payload, OpCode::Control(Control::Pong), true)
     }
 
-    pub(super) fn close(self) -> Vec<u8> {
-        self.encode(&1000u16.to_be_bytes(), OpCode::Control(Control::Close), true)
+    pub(super) fn close(self, status: Option<u16>) -> Vec<u8> {
+        let payload = status.map(u16::to_be_bytes);
+        self.encode(payload.as_ref().map_or(&[][..], |status| status), OpCode::Control(Control::Close), true)
     }
 
     fn encode(self, payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
@@ -177,9 +183,6 @@ impl Decoder {
     pub(super) fn poll(&mut self) -> Result<Option<Incoming>, String> {
         while let Some((header, payload)) = self.poll_frame()? {
             match header.opcode {
-                OpCode::Control(_) if !header.is_final || payload.len() > 125 => {
-                    return Err("a control frame is fragmented or too long".to_owned());
-                }
                 OpCode::Control(Control::Ping) => return Ok(Some(Incoming::Ping(payload.freeze()))),
                 OpCode::Control(Control::Pong) => return Ok(Some(Incoming::Pong(payload.freeze()))),
                 OpCode::Control(_) => {
@@ -187,12 +190,8 @@ impl Decoder {
                     return Ok(Some(Incoming::Close(code)));
                 }
                 OpCode::Data(data) => {
-                    let (mut message, binary) = match (data, self.unfinished.take()) {
-                        (Data::Continue, Some(unfinished)) => unfinished,
-                        (Data::Continue, None) => return Err("a continuation without a beginning".to_owned()),
-                        (_, Some(_)) => return Err("a new message inside another".to_owned()),
-                        (data, None) => (BytesMut::new(), data == Data::Binary),
-                    };
+                    let begun = self.unfinished.take();
+                    let (mut message, binary) = begun.unwrap_or_else(|| (BytesMut::new(), data == Data::Binary));
                     if message.is_empty() {
                         message = payload;
                     } else {
@@ -211,6 +210,7 @@ impl Decoder {
         Ok(None)
     }
 
+    /// A frame that breaks a rule stays in the buffer.
     fn poll_frame(&mut self) -> Result<Option<(FrameHeader, BytesMut)>, String> {
         let mut cursor = Cursor::new(&self.buffer[..]);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|error| error.to_string())?;
@@ -222,6 +222,14 @@ impl Decoder {
             (End::Client, Some(_)) => return Err("a frame of the executor is masked".to_owned()),
             (End::Server, None) => return Err("a frame of the client is not masked".to_owned()),
             (End::Client, None) | (End::Server, Some(_)) => {}
+        }
+        match (header.opcode, &self.unfinished) {
+            (OpCode::Control(_), _) if !header.is_final || length > 125 => {
+                return Err("a control frame is fragmented or too long".to_owned());
+            }
+            (OpCode::Data(Data::Continue), None) => return Err("a continuation without a beginning".to_owned()),
+            (OpCode::Data(Data::Text | Data::Binary), Some(_)) => return Err("a new message inside another".to_owned()),
+            _ => {}
         }
         let length = usize::try_from(length).ok().filter(|&length| length <= FRAME_BYTES);
         let length = length.ok_or("a frame is longer than the suite reads")?;
@@ -279,8 +287,11 @@ mod tests {
                 "a continuation without a beginning",
             ),
             (End::Client, vec![0xc1, 0], "a frame has reserved bits"),
+            (End::Client, End::Server.ping(&[0; 126]), "a control frame is fragmented or too long"),
         ] {
-            assert_eq!(Decoder::new(reader, BytesMut::from(&bytes[..])).poll(), Err(reason.to_owned()));
+            let mut decoder = Decoder::new(reader, BytesMut::from(&bytes[..]));
+            assert_eq!(decoder.poll(), Err(reason.to_owned()));
+            assert_eq!(decoder.buffer_mut()[..], bytes);
         }
     }
 }

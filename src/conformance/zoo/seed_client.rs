@@ -3,7 +3,7 @@
 //! The design: a map from `requestId` to the sender of a bounded channel, copied for every change; a second map for what a full
 //! channel could not take; the end of a stream as one more frame in its channel; a disconnect that walks the map and sends
 //! every stream such a frame; cleanup in tasks. It is the obvious one, and it invites every defect in [`defect`]: some of them
-//! shipped, others were caught in review. `tests/seed_client.rs` shows each by name.
+//! shipped, others were caught in review. `tests/seed_client.rs` shows those that shipped, and the zoo shows all of them.
 //!
 //! The production client ([`crate::client`]) is designed so that it has none, and the models in `model/` keep it so; this
 //! client shows readers what they protect from. It is a subject for the conformance suite and a measure for benchmarks, never
@@ -138,15 +138,43 @@ impl SeedClient {
     /// See [`CallError`].
     pub async fn stream(&self, params: RequestParams) -> Result<(ResponseHead, Body), CallError> {
         let (request_id, queue) = self.routes().insert_stream(&params.request_id)?;
-        let stream = Stream::new(Arc::clone(self.routes()), request_id, queue);
+        let stream = Stream::new(Arc::clone(&self.link), request_id, queue);
         let (method, request_id) = (params.method.clone(), stream.request_id().to_owned());
-        let result = self.http_request(RequestParams { request_id, stream_response: true, ..params }).await?;
+        let result = match self.http_request(RequestParams { request_id, stream_response: true, ..params }).await {
+            Ok(result) => result,
+            Err(error) => {
+                let refused = matches!(error, CallError::Executor(_));
+                if refused {
+                    self.routes().refused(stream.request_id());
+                }
+                if refused && self.link.defects().has(Defect::RouteKeptAfterRefusal) {
+                    stream.leave();
+                }
+                return Err(error);
+            }
+        };
         let head = ResponseHead::from_value(result).map_err(CallError::Result)?;
-        let unchecked = self.link.defects().has(Defect::LengthNotChecked);
-        let promised = length::promised(&method, head.status, &head.headers).filter(|_| !unchecked);
-        let check = LengthCheck::new(promised);
+        let check = LengthCheck::new(self.promised(&method, &head));
         let body = Body::new(stream, check, Arc::clone(&self.link));
         Ok((ResponseHead { body: Bytes::new(), ..head }, body))
+    }
+
+    /// Waits until the connection is gone, and does not keep it open.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.routes().closed()
+    }
+
+    /// How long a streamed body must be.
+    fn promised(&self, method: &str, head: &ResponseHead) -> Option<u64> {
+        let defects = self.link.defects();
+        if defects.has(Defect::LengthNotChecked) {
+            return None;
+        }
+        if defects.has(Defect::LengthAlwaysChecked) {
+            let first = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"))?;
+            return length::promised("GET", 200, std::slice::from_ref(first));
+        }
+        length::promised(method, head.status, &head.headers)
     }
 
     /// Counts what the connection holds.

@@ -38,8 +38,6 @@ pub(super) struct Connection {
     header_env_vars: bool,
     /// Payloads of pongs that no step has taken.
     pub(super) pongs: Vec<String>,
-    /// The client has sent a close frame.
-    pub(super) close_frame: bool,
     /// How the client ended the connection.
     pub(super) ended: Option<String>,
     /// The last frame.

@@ -92,5 +92,8 @@ fn mistakes_are_told() {
     refused(&["call a stream", "-> a delta seq x \"\""], "\"x\" is not N, +N or -N");
     refused(&["call a stream", "-> as a 200"], "behind `as` a form is missing");
     refused(&["call a stream", "a => \"$b\""], "$b stands for nothing; write $$ for a dollar sign");
+    let of_executors = "`or closed` and `or malformed` stand in cases for executors only";
+    refused(&["<- 7 error -32601 or closed"], of_executors);
+    refused(&["<- 7 error -32601 or malformed"], of_executors);
     refused(&["=> open"], "behind `=>` without a call there can only be `closed`");
 }

@@ -1,12 +1,14 @@
 //! One connection: a task that reads and writes it, and the handle that keeps it open.
 
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::body::Phase;
 use super::defect::{Defect, Defects};
 use super::routes::Routes;
 use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
@@ -15,13 +17,16 @@ use crate::protocol::id::Id;
 use crate::protocol::message::Message;
 use crate::protocol::stream::{Disconnect, StreamError};
 use crate::sync::Arc;
-use crate::transport::{CloseReason, Connection, Reader, Writer};
+use crate::transport::{CloseReason, Connection, Reader, TransportError, Writer};
 
 /// Requests that may wait for the transport; further callers wait.
 const OUTBOX_FRAMES: usize = 128;
 
 /// Answers to the executor's own requests that may wait for the transport.
 const REPLIES_FRAMES: usize = 128;
+
+/// The request by which some clients give up a stream.
+const CANCEL_METHOD: &str = "http/request/cancel";
 
 /// How long reading goes on after writing has failed.
 const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,6 +64,33 @@ impl Link {
     /// Waits for room, then hands a frame to the writing loop. False when the connection is gone: the frame was not sent.
     pub(super) async fn send(&self, frame: Bytes) -> bool {
         self.outbox.send(frame).await.is_ok()
+    }
+
+    /// Tells the executor that a stream was let go of in that phase, in the way of the switch that asks for it.
+    pub(super) fn cancel(&self, request_id: &str, phase: Phase) {
+        let (defects, method) = (self.defects(), CANCEL_METHOD.to_owned());
+        let has = |defect| defects.has(defect);
+        let params = |id: &str| Some(json!({"requestId": id}));
+        let notifies = has(Defect::CancelByNotification)
+            || match phase {
+                Phase::Calling => has(Defect::GivenUpByNotification),
+                _ => has(Defect::DropByNotification),
+            };
+        let asks = has(Defect::CancelNamesItself)
+            || has(Defect::CancelRefusalIsFatal)
+            || has(Defect::CancelledFrameIsFatal)
+            || has(Defect::CallsNotCancelled) && !matches!(phase, Phase::Calling);
+        let message = if notifies {
+            Message::Notification { method, params: params(request_id) }
+        } else if asks {
+            let Ok((id, _)) = self.routes.insert_call() else { return };
+            let own = defects.has(Defect::CancelNamesItself).then(|| id.to_string());
+            Message::Request { id: id.into(), method, params: params(own.as_deref().unwrap_or(request_id)) }
+        } else {
+            return;
+        };
+        // An executor that does not read is not told.
+        let _ = self.outbox.try_send(message.encode().into());
     }
 }
 
@@ -124,6 +156,7 @@ async fn read(reader: &mut Reader, routes: &Routes, replies: &mpsc::Sender<Bytes
         let handled = match reader.next().await {
             Ok(Some(frame)) => handle(&frame, routes, replies),
             Ok(None) => Err(Disconnect::Closed),
+            Err(TransportError::WebSocket(_)) if routes.defects().has(Defect::HalfCloseIgnored) => pending().await,
             Err(error) => Err(Disconnect::Transport(error.to_string())),
         };
         if let Err(reason) = handled {
@@ -136,13 +169,18 @@ async fn read(reader: &mut Reader, routes: &Routes, replies: &mpsc::Sender<Bytes
 
 fn handle(frame: &[u8], routes: &Routes, replies: &mpsc::Sender<Bytes>) -> Result<(), Disconnect> {
     match Message::decode(frame).map_err(|error| Disconnect::Malformed(error.to_string()))? {
-        Message::Response { id, result } => answer(routes, &id, Ok(result)),
+        Message::Response { id, result } => answer(routes, &id, Ok(result))?,
         Message::Error { id: None | Some(Id::Integer(MALFORMED_FRAME_ID)), error } => {
             if !routes.defects().has(Defect::UnreadableFrameIgnored) {
                 return Err(Disconnect::Unreadable(error.to_string()));
             }
         }
-        Message::Error { id: Some(id), error } => answer(routes, &id, Err(error)),
+        Message::Error { error, .. }
+            if error.code == METHOD_NOT_FOUND && routes.defects().has(Defect::CancelRefusalIsFatal) =>
+        {
+            return Err(Disconnect::Unreadable(error.to_string()));
+        }
+        Message::Error { id: Some(id), error } => answer(routes, &id, Err(error))?,
         Message::Notification { method, params } if method == DELTA_METHOD => {
             deliver(routes, &params.unwrap_or_default())?;
         }
@@ -157,10 +195,12 @@ fn handle(frame: &[u8], routes: &Routes, replies: &mpsc::Sender<Bytes>) -> Resul
     Ok(())
 }
 
-fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) {
-    if let Id::Integer(id) = id {
-        routes.answer(*id, result);
+fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) -> Result<(), Disconnect> {
+    let taken = matches!(id, Id::Integer(id) if routes.answer(*id, result));
+    if !taken && routes.defects().has(Defect::LateAnswerIsFatal) {
+        return Err(Disconnect::Malformed("answer to no call".into()));
     }
+    Ok(())
 }
 
 fn deliver(routes: &Routes, params: &Value) -> Result<(), Disconnect> {
@@ -168,7 +208,11 @@ fn deliver(routes: &Routes, params: &Value) -> Result<(), Disconnect> {
         return Err(Disconnect::Malformed("body delta without a requestId".into()));
     };
     match BodyDelta::from_value(params) {
-        Ok(delta) => routes.deliver(delta),
+        Ok(delta) => {
+            if !routes.deliver(delta) {
+                return Err(Disconnect::Malformed("body delta of no stream".into()));
+            }
+        }
         Err(fault) if routes.defects().has(Defect::MalformedDeltaIsFatal) => {
             return Err(Disconnect::Malformed(fault.to_string()));
         }

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::defect::{Defect, Defects};
 use crate::protocol::delta::BodyDelta;
-use crate::protocol::limits::{FRAME_CHARGE_BYTES, QUEUE_FRAMES};
-use crate::protocol::stream::{Outcome, StreamError};
+use crate::protocol::limits::FRAME_CHARGE_BYTES;
+use crate::protocol::stream::{Disconnect, Outcome, StreamError};
 use crate::sync::{Arc, Mutex};
 
 /// A frame on its way to the consumer: one that came over the wire, or one that the client made to tell how a stream ended.
@@ -32,7 +32,12 @@ impl Frame {
         let error = error.filter(|_| done || !defects.has(Defect::ErrorWithoutDoneIgnored));
         let (outcome, lost) = match error {
             Some(message) => {
-                (Some(Err(StreamError::Remote { message, kind: error_kind })), defects.has(Defect::DataWithErrorLost))
+                let error = if defects.has(Defect::ErrorAsDisconnect) {
+                    StreamError::Disconnected(Disconnect::Transport(message))
+                } else {
+                    StreamError::Remote { message, kind: error_kind }
+                };
+                (Some(Err(error)), defects.has(Defect::DataWithErrorLost))
             }
             None if done => (Some(Ok(())), defects.has(Defect::TerminalDataLost)),
             None => (None, false),
@@ -43,6 +48,11 @@ impl Frame {
     /// A clean end that no frame from the wire has told.
     pub(super) fn clean_end(seq: u64) -> Self {
         Self { seq, data: Bytes::new(), outcome: Some(Ok(())), charge: None }
+    }
+
+    /// It tells that the consumer was too slow.
+    pub(super) const fn overflowed(&self) -> bool {
+        matches!(self.outcome, Some(Err(StreamError::Overflow(_))))
     }
 
     /// A last frame that the client makes itself.
@@ -95,9 +105,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// An empty queue and the sender that fills it.
-    pub(super) fn new() -> (mpsc::Sender<Frame>, Arc<Self>) {
-        let (sender, frames) = mpsc::channel(QUEUE_FRAMES);
+    /// An empty queue with that many places, and the sender that fills it.
+    pub(super) fn new(places: usize) -> (mpsc::Sender<Frame>, Arc<Self>) {
+        let (sender, frames) = mpsc::channel(places);
         (sender, Arc::new(Self { frames: Mutex::new(frames), waiting: Waiting::default() }))
     }
 
@@ -106,10 +116,24 @@ impl Queue {
         self.frames.lock().poll_recv(cx)
     }
 
+    /// Nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.lock().is_empty()
+    }
+
     /// Throws away what waits.
     pub(super) fn clear(&self) {
         let mut frames = self.frames.lock();
         while frames.try_recv().is_ok() {}
+    }
+
+    /// Throws away what waits behind the first frame, and tells its number.
+    pub(super) fn clear_behind_first(&self, sender: &mpsc::Sender<Frame>) -> Option<u64> {
+        let first = self.frames.lock().try_recv().ok()?;
+        self.clear();
+        let seq = first.seq;
+        sender.try_send(first).ok()?;
+        Some(seq)
     }
 
     /// The counter that this queue's frames are charged to.

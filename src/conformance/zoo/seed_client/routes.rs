@@ -11,22 +11,24 @@
 //! ([`Defect::MapCopiedOnEachChange`]). Here one lock guards all, so that a switch shows its defect every time, and
 //! without switches nothing races.
 
-use std::collections::HashMap;
+mod budget;
+mod stray;
+
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::Census;
 use super::defect::{Defect, Defects};
 use super::error::CallError;
-use super::queue::{Charge, Frame, Queue, Waiting};
+use super::queue::{Frame, Queue, Waiting};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
-use crate::protocol::limits::{QUEUE_BYTES, QUEUE_FRAMES};
+use crate::protocol::limits::QUEUE_FRAMES;
 use crate::protocol::stream::{Disconnect, Overflow, StreamError};
 use crate::sync::{Arc, Mutex};
 
@@ -43,6 +45,8 @@ pub(super) struct Routes {
     table: Mutex<Table>,
     /// The switches that are on.
     defects: Defects,
+    /// Whether the connection is gone.
+    gone: watch::Sender<bool>,
 }
 
 /// What the lock guards.
@@ -64,6 +68,14 @@ struct Table {
     streams: u64,
     /// Entries that were copied from map to map.
     copied_routes: usize,
+    /// Notes of streams that failed. Only some switches count them.
+    failed: usize,
+    /// The numbers that come next in streams which are not open. Only some switches follow them.
+    late: HashMap<String, u64>,
+    /// The ids of streams that were released. Only [`Defect::CallerIdUnlessEnded`] keeps them.
+    ended: HashSet<String>,
+    /// Frames that came since nothing waited. Only [`Defect::OneRing`] counts them.
+    ring: usize,
     /// Why the connection is gone, once it is; set once.
     disconnected: Option<Disconnect>,
 }
@@ -91,7 +103,7 @@ pub(super) enum Release {
 impl Routes {
     /// Empty maps, connected.
     pub(super) fn new(defects: Defects) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), defects })
+        Arc::new(Self { table: Mutex::default(), defects, gone: watch::Sender::new(false) })
     }
 
     /// The switches that are on.
@@ -122,22 +134,72 @@ impl Routes {
         let mut table = self.table.lock();
         self.check_connected(&table)?;
         table.streams += 1;
-        let chosen = self.defects.has(Defect::CallerChosenReusedId);
-        let id = if chosen { wanted.to_owned() } else { format!("http-{}", table.streams) };
-        let (sender, queue) = Queue::new();
+        if self.defects.has(Defect::EndedStreamsSwept) {
+            let ended = table.queues.iter().filter(|(id, _)| !table.routes.contains_key(*id));
+            ended.for_each(|(_, queue)| queue.clear());
+        }
+        let chosen = self.defects.has(Defect::CallerChosenReusedId)
+            || self.defects.has(Defect::CallerIdUnlessOpen) && !table.routes.contains_key(wanted)
+            || self.defects.has(Defect::CallerIdUnlessEnded) && !table.ended.contains(wanted);
+        let id = if chosen {
+            wanted.to_owned()
+        } else if self.defects.has(Defect::LowestFreeId) {
+            let free = (1..=table.streams).map(numbered).find(|id| !table.routes.contains_key(id));
+            free.expect("fewer streams are open than there were")
+        } else {
+            numbered(table.streams)
+        };
+        let unbounded = self.defects.has(Defect::QueueUnbounded);
+        let (sender, queue) = Queue::new(if unbounded { Semaphore::MAX_PERMITS } else { QUEUE_FRAMES });
         let route = Route { sender, next_seq: 1, draining: false };
         table.queues.insert(id.clone(), Arc::clone(&queue));
         self.change(&mut table, |routes| routes.insert(id.clone(), route));
         Ok((id, queue))
     }
 
+    /// The call of a stream was answered with an error.
+    pub(super) fn refused(&self, id: &str) {
+        let mut table = self.table.lock();
+        if id == numbered(table.streams) && self.defects.has(Defect::RefusedIdReused) {
+            table.streams -= 1;
+        }
+    }
+
+    /// The consumer of a stream has read an error of the executor.
+    pub(super) fn error_read(&self) {
+        let mut table = self.table.lock();
+        table.failed += usize::from(self.defects.has(Defect::ReadErrorKept));
+        let forgotten = usize::from(self.defects.has(Defect::UnreadErrorKept));
+        table.failed = table.failed.saturating_sub(forgotten);
+    }
+
     /// Releases all that a stream holds.
     pub(super) fn release(&self, id: &str, release: Release) {
+        let has = |defect| self.defects.has(defect);
         let (read, mut table) = (release == Release::Read, self.table.lock());
-        if read || !table.routes.get(id).is_some_and(|route| route.draining) {
+        if table.disconnected.is_some() && has(Defect::NothingReleasedWhenGone) {
+            return;
+        }
+        let open = table.routes.get(id).map(|route| (route.next_seq, route.draining));
+        if let Some((next, _)) = open
+            && has(Defect::LateGapIsFatal)
+        {
+            table.late.insert(id.to_owned(), next);
+        }
+        if has(Defect::CallerIdUnlessEnded) {
+            table.ended.insert(id.to_owned());
+        }
+        let stays = open.is_some_and(|(_, draining)| draining) || has(Defect::RouteWaitsForEnd);
+        if read || !stays {
             self.change(&mut table, |routes| routes.remove(id));
         }
-        table.queues.remove(id);
+        let kept = has(Defect::BudgetNotReturned) || open.is_none() && has(Defect::FailedBytesKept);
+        if let Some(queue) = table.queues.remove(id)
+            && !read
+            && kept
+        {
+            table.waiting.fetch_add(queue.waiting_bytes(), Ordering::Relaxed);
+        }
         if read || !self.defects.has(Defect::FailureRecordLeaksOnDrop) {
             table.records.remove(id);
         }
@@ -148,30 +210,68 @@ impl Routes {
         self.table.lock().records.remove(id)
     }
 
-    /// Takes the answer of a call; one that nobody waits for is ignored.
-    pub(super) fn answer(&self, id: i64, result: Result<Value, RpcError>) {
-        if let Some(call) = self.table.lock().pending.remove(&id) {
-            // The caller may have gone away just now.
-            let _ = call.send(Ok(result));
-        }
+    /// Takes the answer of a call; false when nobody waits for it.
+    pub(super) fn answer(&self, id: i64, result: Result<Value, RpcError>) -> bool {
+        let call = self.table.lock().pending.remove(&id);
+        // The caller may have gone away just now.
+        call.map(|call| call.send(Ok(result))).is_some()
     }
 
-    /// Takes a frame. Ignored when its stream is not open.
-    pub(super) fn deliver(&self, mut delta: BodyDelta) {
+    /// Takes a frame; false when a switch makes it the end of the connection.
+    pub(super) fn deliver(&self, mut delta: BodyDelta) -> bool {
         let id = mem::take(&mut delta.request_id);
         let mut table = self.table.lock();
-        let Some(route) = table.routes.get_mut(&id) else { return };
-        let (expected, full) = (route.next_seq, route.sender.capacity() == 0);
+        if self.defects.has(Defect::OneRing) {
+            let idle = table.queues.values().all(|queue| queue.is_empty());
+            table.ring = if idle { 1 } else { table.ring + 1 };
+        }
+        let ring = table.ring;
+        let Some(route) = table.routes.get_mut(&id) else { return self.stray(&mut table, id, delta) };
+        let (expected, places) = (route.next_seq, route.sender.capacity());
         route.next_seq = expected.saturating_add(1);
         let terminal = delta.is_terminal();
         let mut frame = Frame::of(delta, self.defects);
         if frame.seq != expected && !self.defects.has(Defect::GapSeenWhenConsumed) {
+            let forgiven = if expected == 1 { Defect::WrongStartForgiven } else { Defect::GapForgiven };
+            if frame.seq > expected && self.defects.has(forgiven) {
+                table.late.insert(id.clone(), frame.seq.saturating_add(1));
+            }
             frame = Frame::failure(expected, StreamError::Sequence { received: frame.seq, expected });
-        } else if full && (frame.outcome.is_none() || terminal && self.defects.has(Defect::TerminalTakesQueueSlot)) {
-            frame = Frame::failure(expected, StreamError::Overflow(Overflow::Frames(QUEUE_FRAMES)));
+        } else if self.overflows(&frame, terminal, places) || ring > QUEUE_FRAMES {
+            if self.defects.has(Defect::FullQueueLosesFrame) {
+                return true;
+            }
+            table.failed += usize::from(self.defects.has(Defect::OverflowKept));
+            let error = if self.defects.has(Defect::OverflowAsDisconnect) {
+                StreamError::Disconnected(Disconnect::Local)
+            } else {
+                StreamError::Overflow(Overflow::Frames(QUEUE_FRAMES))
+            };
+            frame = Frame::failure(expected, error);
+        } else if matches!(frame.outcome, Some(Err(_))) {
+            table.failed += usize::from(self.defects.has(Defect::UnreadErrorKept));
         }
+        let fatal = frame.overflowed() && self.defects.has(Defect::OverflowIsFatal);
         self.charge(&mut table, &id, &mut frame);
         self.queue(&mut table, &id, frame);
+        drop(table);
+        if fatal {
+            self.disconnect(Disconnect::Local);
+        }
+        true
+    }
+
+    /// A frame finds so many free places in its queue, and that is one too few.
+    fn overflows(&self, frame: &Frame, terminal: bool, places: usize) -> bool {
+        let has = |defect| self.defects.has(defect);
+        match &frame.outcome {
+            None => places == 0 || frame.seq > QUEUE_FRAMES as u64 && has(Defect::FramesCountedForEver),
+            Some(_) if !terminal => false,
+            Some(_) if has(Defect::EndTakesSecondSlot) => places < 2,
+            Some(_) if has(Defect::LastSlotIsOverflow) => places == 1,
+            Some(Err(_)) if has(Defect::ErrorTakesQueueSlot) => places == 0,
+            Some(_) => places == 0 && has(Defect::TerminalTakesQueueSlot),
+        }
     }
 
     /// Ends one stream behind its waiting frames. Ignored when it is not open.
@@ -190,21 +290,49 @@ impl Routes {
             return;
         }
         table.disconnected = Some(reason.clone());
-        for (_, call) in table.pending.drain() {
-            let _ = call.send(Err(reason.clone()));
+        self.gone.send_replace(!self.defects.has(Defect::DisconnectNotTold));
+        if !self.defects.has(Defect::CallsOutliveDisconnect) {
+            for (_, call) in table.pending.drain() {
+                let _ = call.send(Err(reason.clone()));
+            }
         }
         if self.defects.has(Defect::StreamsOutliveDisconnect) {
             return;
         }
         let open: Vec<(String, Route)> = table.routes.iter().map(|(id, route)| (id.clone(), route.clone())).collect();
         for (id, route) in open {
-            let seq = if self.defects.has(Defect::DisconnectAsSequenceError) { 1 } else { route.next_seq };
-            if route.sender.capacity() == 0 && self.defects.has(Defect::CleanEndOnDisconnectWithFullQueue) {
+            let full = route.sender.capacity() == 0;
+            let first = table.queues.get(&id).filter(|_| !full && self.defects.has(Defect::DisconnectBehindFirstFrame));
+            let seq = match first.and_then(|queue| queue.clear_behind_first(&route.sender)) {
+                Some(first) => first + 1,
+                None if self.defects.has(Defect::DisconnectAsSequenceError) => 1,
+                None => route.next_seq,
+            };
+            if full && self.defects.has(Defect::CleanEndOnDisconnectWithFullQueue) {
                 self.change(&mut table, |routes| routes.remove(&id));
-            } else {
-                self.queue(&mut table, &id, Frame::failure(seq, StreamError::Disconnected(reason.clone())));
+                continue;
             }
+            let error = if full && self.defects.has(Defect::DisconnectAsOverflow) {
+                StreamError::Overflow(Overflow::Frames(QUEUE_FRAMES))
+            } else {
+                StreamError::Disconnected(reason.clone())
+            };
+            self.queue(&mut table, &id, Frame::failure(seq, error));
         }
+    }
+
+    /// Waits until the connection is gone; keeps nothing of it.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut gone = self.gone.subscribe();
+        async move {
+            // Nobody is left who could be told when the sender is gone.
+            let _ = gone.wait_for(|gone| *gone).await;
+        }
+    }
+
+    /// Why the connection is gone, if it is.
+    pub(super) fn disconnected(&self) -> Option<Disconnect> {
+        self.table.lock().disconnected.clone()
     }
 
     /// Counts what is held.
@@ -212,7 +340,7 @@ impl Routes {
         let table = self.table.lock();
         Census {
             routes: table.routes.len(),
-            failure_records: table.records.len(),
+            failure_records: table.records.len() + table.failed,
             queued_bytes: table.waiting.load(Ordering::Relaxed),
             copied_routes: table.copied_routes,
         }
@@ -241,55 +369,23 @@ impl Routes {
     fn queue(&self, table: &mut Table, id: &str, frame: Frame) {
         let last = frame.outcome.is_some();
         let Some(route) = table.routes.get_mut(id) else { return };
+        if matches!(frame.outcome, Some(Err(_))) && self.defects.has(Defect::FailedIdsKept) {
+            table.failed += 1;
+        }
         let sent = route.sender.try_send(frame);
         route.draining = last && self.defects.has(Defect::RouteKeptAfterTerminal);
         if last && !route.draining {
             self.change(table, |routes| routes.remove(id));
         }
-        if let Err(TrySendError::Full(frame)) = sent {
+        if let Err(TrySendError::Full(frame)) = sent
+            && !(matches!(frame.outcome, Some(Ok(()))) && self.defects.has(Defect::EndLostAtFullQueue))
+        {
             table.records.insert(id.to_owned(), frame);
         }
     }
+}
 
-    /// Takes a frame's share of the byte budget. Where that is used up, the streams that hold more than this one end, the
-    /// largest first, until there is room; when this one holds most, it is the one that ends.
-    fn charge(&self, table: &mut Table, id: &str, frame: &mut Frame) {
-        let Some(queue) = table.queues.get(id).cloned() else { return };
-        let bytes = Charge::bytes(&frame.data);
-        let overflow = StreamError::Overflow(Overflow::Bytes(QUEUE_BYTES));
-        while bytes > 0 && !self.has_room(table, bytes) {
-            let Some(largest) = self.larger_than(table, queue.waiting_bytes()) else {
-                frame.data = Bytes::new();
-                // A body that failed anyway keeps its own reason.
-                if !matches!(frame.outcome, Some(Err(_))) {
-                    frame.outcome = Some(Err(overflow));
-                }
-                return;
-            };
-            self.evict(table, &largest, overflow.clone());
-        }
-        frame.charge = Some(Charge::new(bytes, [Arc::clone(queue.waiting()), Arc::clone(&table.waiting)]));
-    }
-
-    fn has_room(&self, table: &Table, bytes: usize) -> bool {
-        table.waiting.load(Ordering::Relaxed) + bytes <= QUEUE_BYTES || self.defects.has(Defect::NoByteBudget)
-    }
-
-    /// The stream that holds most, if that is more than so many bytes.
-    fn larger_than(&self, table: &Table, bytes: usize) -> Option<String> {
-        if self.defects.has(Defect::NewestFramePays) {
-            return None;
-        }
-        let larger = table.queues.iter().filter(|(_, queue)| queue.waiting_bytes() > bytes);
-        larger.max_by_key(|(_, queue)| queue.waiting_bytes()).map(|(id, _)| id.clone())
-    }
-
-    /// Ends a stream before its waiting frames, and before an end that its consumer has not seen yet.
-    fn evict(&self, table: &mut Table, id: &str, error: StreamError) {
-        if let Some(queue) = table.queues.get(id) {
-            queue.clear();
-        }
-        self.change(table, |routes| routes.remove(id));
-        table.records.insert(id.to_owned(), Frame::failure(0, error));
-    }
+/// The id of the stream with that number.
+fn numbered(number: u64) -> String {
+    format!("http-{number}")
 }
