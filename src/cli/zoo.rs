@@ -153,6 +153,9 @@ fn shown(catch: &Catch, verbose: bool) -> String {
     let how = if matches!(catch.fate, Fate::Owned(_)) { "caught by " } else { "" };
     let mut text =
         format!("{:<40} {:<13} {how}{}\n", catch.specimen.name, catch.specimen.clause().unwrap_or("-"), catch.fate);
+    if !catch.wavering.is_empty() {
+        text += &format!("    wavering, met again: {}\n", catch.wavering.join(", "));
+    }
     for (result, _) in catch.results.iter().filter(|_| verbose) {
         let Some(reason) = &result.reason else { continue };
         let clause = reason.clause.as_deref().unwrap_or_default();

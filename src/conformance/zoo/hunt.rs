@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::choice;
 use super::specimen::{Nature, Specimen};
+use super::statement;
 use super::twins;
 use crate::conformance::case::{Case, Half, Transport};
 use crate::conformance::clause::{self, Level};
@@ -36,6 +37,9 @@ const ALONE_AT_ONCE: usize = 3;
 /// How far apart in the order of the zoo two meetings are that begin one behind the other.
 const STRIDE: usize = 97;
 
+/// How often in all a meeting has to come out other than published until it counts so.
+const ATTEMPTS: usize = 3;
+
 /// The suite against a part of the zoo.
 #[derive(Clone, Debug)]
 pub struct Hunt {
@@ -58,6 +62,8 @@ pub struct Catch {
     pub fate: Fate,
     /// Every case that met it, and what happened, as long as it is short enough to be kept.
     pub results: Vec<(CaseResult, Trace)>,
+    /// Cases that came out other than published at first and as published when they met it again.
+    pub wavering: Vec<String>,
 }
 
 /// What became of a specimen.
@@ -156,7 +162,8 @@ impl Hunt {
     }
 
     /// Lets the suite meet the specimens: a defect meets the cases that own its clause, and all others when none of those says
-    /// that it is broken; twins and nulls meet them all. `told` hears how many of how many meetings are over.
+    /// that it is broken; twins and nulls meet them all. Where a case comes out other than published, the two meet again: a case
+    /// that depends on time can be held up by its neighbours. `told` hears how many of how many meetings are over.
     pub async fn run(&self, specimens: &[&'static Specimen], mut told: impl FnMut(usize, usize)) -> Vec<Catch> {
         let usual = self.usual_warnings(specimens).await;
         let first = specimens.iter().flat_map(|specimen| meetings(specimen)).collect();
@@ -164,7 +171,8 @@ impl Hunt {
         let mut catches = Vec::new();
         for specimen in specimens {
             let results = caught.remove(specimen.name).unwrap_or_default();
-            let mut catch = Catch { specimen, fate: fate(specimen, &results, &usual), results };
+            let mut catch = Catch { specimen, fate: fate(specimen, &results, &usual), results, wavering: Vec::new() };
+            self.ask_again(&mut catch, &usual).await;
             if specimen.clause().is_some() && !catch.fate.is_good() {
                 let rest = all_meetings(specimen).filter(|meeting| !owns(meeting.case, specimen)).collect();
                 catch.results.extend(self.meet(rest, &mut told).await.remove(specimen.name).unwrap_or_default());
@@ -173,6 +181,27 @@ impl Hunt {
             catches.push(catch);
         }
         catches
+    }
+
+    /// Repeats the meetings of a defect that came out other than published.
+    async fn ask_again(&self, catch: &mut Catch, usual: &[CaseResult]) {
+        let specimen = catch.specimen;
+        let Some(published) = statement::published(specimen) else { return };
+        let is_as_published = |result: &CaseResult| published.contains(&&*result.case) == asserts(result, usual);
+        for _ in 1..ATTEMPTS {
+            let differs = |meeting: &Meeting| {
+                catch.results.iter().any(|(result, _)| result.case == meeting.case.id && !is_as_published(result))
+            };
+            let again = meetings(specimen).into_iter().filter(differs).collect();
+            let met = self.meet(again, &mut |_, _| {}).await.remove(specimen.name).unwrap_or_default();
+            for (result, trace) in met.into_iter().filter(|(result, _)| is_as_published(result)) {
+                catch.wavering.push(result.case.clone());
+                if let Some(first) = catch.results.iter_mut().find(|(first, _)| first.case == result.case) {
+                    *first = (result, trace);
+                }
+            }
+        }
+        catch.fate = fate(specimen, &catch.results, usual);
     }
 
     /// What is said of the correct peers, too, by the cases about a clause that only recommends something.
@@ -322,13 +351,7 @@ fn fate(specimen: &Specimen, results: &[(CaseResult, Trace)], usual: &[CaseResul
         return find(&blames).map_or(Fate::Unblamed, Fate::Blamed);
     }
     let is_owner = |id: &str| suites::of(specimen.role).iter().any(|case| case.id == id && owns(case, specimen));
-    let asserts = |result: &CaseResult| match result.verdict {
-        Verdict::Fail(kind) => kind != FailKind::Crash,
-        Verdict::Warn => !usual.iter().any(|usual| {
-            (&usual.case, usual.transport, &usual.reason) == (&result.case, result.transport, &result.reason)
-        }),
-        _ => false,
-    };
+    let asserts = |result: &CaseResult| asserts(result, usual);
     let owners: Vec<_> = results()
         .filter(|result| asserts(result) && is_owner(&result.case))
         .map(|result| result.case.clone())
@@ -341,4 +364,15 @@ fn fate(specimen: &Specimen, results: &[(CaseResult, Trace)], usual: &[CaseResul
         .or_else(|| find(&|result| result.verdict == Verdict::Fail(FailKind::Crash)).map(Fate::Crash))
         .or_else(|| find(&|result| result.verdict == Verdict::Timeout).map(Fate::Timeout))
         .unwrap_or(Fate::Missed)
+}
+
+/// The case says that something is wrong, and does not say it of correct peers, too.
+fn asserts(result: &CaseResult, usual: &[CaseResult]) -> bool {
+    match result.verdict {
+        Verdict::Fail(kind) => kind != FailKind::Crash,
+        Verdict::Warn => !usual.iter().any(|usual| {
+            (&usual.case, usual.transport, &usual.reason) == (&result.case, result.transport, &result.reason)
+        }),
+        _ => false,
+    }
 }

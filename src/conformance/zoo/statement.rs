@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::hunt::Fate;
 use super::late;
 use super::matrix::{EXEMPT, Matrix};
-use super::specimen::Nature;
+use super::specimen::{Nature, Specimen};
 use crate::conformance::case::Half;
 use crate::conformance::clause;
 use crate::conformance::suites;
@@ -23,6 +23,14 @@ const PUBLISHED: &str = include_str!("../../../CONFORMANCE.md");
 /// The trace table of the published text.
 pub fn trace_table() -> &'static str {
     PUBLISHED.split_once(CLAUSES).map_or("", |(_, table)| table.trim_start())
+}
+
+/// The cases that caught this defect when the text was published.
+pub(super) fn published(specimen: &Specimen) -> Option<Vec<&'static str>> {
+    let clause = specimen.clause()?;
+    let start = format!("| {clause} | `{}` | {} | ", specimen.name, specimen.sentence);
+    let cases = PUBLISHED.lines().find_map(|row| row.strip_prefix(&start))?;
+    Some(cases.trim_end_matches(" |").split(", ").collect())
 }
 
 /// The whole text.

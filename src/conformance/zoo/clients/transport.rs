@@ -41,10 +41,10 @@ pub(super) const DEFECTS: &[Specimen] = &[
         })
     }),
     Specimen::client(
-        "first-message-of-a-read",
+        "two-messages-of-a-read",
         "TRANSPORT-4",
-        "Of the messages that one read returns only the first is seen.",
-        || Tamper::reads(|bytes| bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default().to_vec()),
+        "Of the messages that one read returns only the first two are seen.",
+        || Tamper::reads(|bytes| bytes.split_inclusive(|byte| *byte == b'\n').take(2).collect::<Vec<_>>().concat()),
     ),
     Specimen::client("client-binary-ignored", "TRANSPORT-9", "Binary messages are ignored.", || {
         lose(|message| message.is_binary())
