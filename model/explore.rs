@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::protocol::delta::{BodyDelta, DeltaFault};
 use crate::protocol::http::ParamsError;
 use crate::protocol::stream::{Outcome, StreamError};
-use crate::routes::{AnswerError, Census, Key, Kind, Limits, OnFull, Route, Routes};
+use crate::routes::{Abandoned, AnswerError, Census, Key, Kind, Limits, OnFull, Route, Routes};
 use crate::sync;
 
 /// What a frame of a model is charged: it is smaller.
@@ -85,7 +85,27 @@ pub(crate) fn routes() -> sync::Arc<Routes> {
 
 /// A table with the given bounds of its queues.
 pub(crate) fn bounded(on_full: OnFull, queue_frames: usize, queue_bytes: usize) -> sync::Arc<Routes> {
-    Routes::new(Limits { routes: 4, slot_uses: 2, queue_frames, queue_bytes }, on_full)
+    recorded(on_full, queue_frames, queue_bytes).0
+}
+
+/// The same, and the calls that were given up.
+pub(crate) fn recorded(
+    on_full: OnFull,
+    queue_frames: usize,
+    queue_bytes: usize,
+) -> (sync::Arc<Routes>, Arc<Mutex<Vec<Key>>>) {
+    let given_up: Arc<Mutex<Vec<Key>>> = Arc::default();
+    let limits = Limits { routes: 4, slot_uses: 2, queue_frames, queue_bytes };
+    (Routes::new(limits, on_full, Box::new(Recorder(Arc::clone(&given_up)))), given_up)
+}
+
+/// Notes the calls that were given up. Its lock is no part of the model: it is never held while another thread runs.
+struct Recorder(Arc<Mutex<Vec<Key>>>);
+
+impl Abandoned for Recorder {
+    fn abandoned(&self, key: Key) {
+        self.0.lock().expect("no panic under this lock").push(key);
+    }
 }
 
 /// A route of a streamed call.

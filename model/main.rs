@@ -15,6 +15,7 @@ mod explore;
 mod answer_drop;
 mod deliver_drop;
 mod disconnect_wakes;
+mod give_up;
 mod insert_disconnect;
 mod overflow_drop;
 mod paused_reader;

@@ -5,6 +5,7 @@
 //! | [`call`] | one `http/request`: options, params, response |
 //! | [`body`] | the streamed body |
 //! | [`error`] | why a connection, a request or a call failed |
+//! | `cancel` | tells the executor of calls that were given up |
 //! | `link` | the task that reads and writes one connection |
 //! | `routes` | which call an answer or a frame belongs to, and what waits for its consumer |
 //! | `name` | how a route is called on the wire |
@@ -24,6 +25,7 @@ use crate::transport::Connection;
 
 pub mod body;
 pub mod call;
+mod cancel;
 pub mod error;
 mod link;
 mod name;
@@ -57,8 +59,8 @@ const SLOT_USES: u64 = 1 << 29;
 /// # Cancel safety
 ///
 /// Every future may be dropped at any point: the call's state is released at the drop itself, on any thread, with or without
-/// a runtime, and what arrives for it later is ignored (`ROUTE-4`). The executor is not told, as the protocol has no word for
-/// it: a request that was sent may still be carried out.
+/// a runtime, and what arrives for it later is ignored (`ROUTE-4`). An executor that offers `http/request/cancel` is told, and
+/// gives the call up too (`CANCEL-8`); with any other, a request that was sent may still be carried out.
 #[derive(Clone)]
 pub struct Client {
     /// The connection; bodies hold it too.
@@ -96,6 +98,8 @@ pub struct ClientConfig {
     pub queue_bytes: usize,
     /// Calls in flight and bodies held at one time; a further one is refused with [`CallError::TooManyCalls`]. At most 2^24.
     pub calls: usize,
+    /// Whether what the executor offers beyond the revisions of the protocol is used.
+    pub extensions: bool,
 }
 
 impl Default for ClientConfig {
@@ -107,6 +111,7 @@ impl Default for ClientConfig {
             queue_frames: limits::QUEUE_FRAMES,
             queue_bytes: limits::QUEUE_BYTES,
             calls: CALLS,
+            extensions: true,
         }
     }
 }
@@ -148,7 +153,7 @@ impl Client {
         };
         let client =
             Self { link: Link::open(connection, limits, on_full), header_env_vars: false, session_id: String::new() };
-        tokio::time::timeout(config.handshake_timeout, client.handshake(&config.client_name))
+        tokio::time::timeout(config.handshake_timeout, client.handshake(&config))
             .await
             .map_err(|_| ConnectError::Timeout(config.handshake_timeout))?
     }
@@ -195,9 +200,9 @@ impl Client {
         Usage { routes: census.routes, queued_bytes: census.queued_bytes }
     }
 
-    async fn handshake(mut self, client_name: &str) -> Result<Self, ConnectError> {
+    async fn handshake(mut self, config: &ClientConfig) -> Result<Self, ConnectError> {
         let mut route = self.link.insert(Kind::Call)?;
-        let params = json!({"clientName": client_name});
+        let params = json!({"clientName": config.client_name});
         let request = Message::Request { id: name::id(route.key()), method: "initialize".into(), params: Some(params) };
         let result = self.call(&mut route, &request).await?;
         let session_id = result.get("sessionId").and_then(Value::as_str).filter(|id| !id.is_empty());
@@ -205,6 +210,10 @@ impl Client {
         self.session_id = session_id.ok_or(ConnectError::Result(wrong))?.to_owned();
         let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
         self.header_env_vars = flag.and_then(Value::as_bool).unwrap_or(false);
+        let cancel = result.pointer("/capabilities/httpRequestCancel").and_then(Value::as_bool).unwrap_or(false);
+        if config.extensions && cancel {
+            self.link.offer_cancel();
+        }
         let initialized = Message::Notification { method: "initialized".into(), params: Some(json!({})) };
         self.link.send(initialized.encode().into()).await;
         Ok(self)
@@ -225,6 +234,9 @@ impl Client {
             return Err(RequestError::TooLarge { bytes: frame.len() }.into());
         }
         let sent = self.link.send(frame).await;
+        if sent {
+            route.mark_sent();
+        }
         poll_fn(|cx| route.poll_answer(cx)).await.map_err(|error| match error {
             AnswerError::Rpc(error) => CallError::Executor(error),
             AnswerError::Disconnected(reason) => CallError::Disconnected { reason, sent },

@@ -6,6 +6,7 @@
 //! | [`id`] | JSON-RPC ids, text and integer kept apart |
 //! | [`message`] | the four message shapes and their encoding |
 //! | [`http`] | params and result of `http/request` |
+//! | [`cancel`] | params and result of `http/request/cancel` |
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`framing`] | lines out of bytes in any chunking |
@@ -14,6 +15,7 @@
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
 
+pub mod cancel;
 pub mod delta;
 pub mod error;
 pub mod framing;

@@ -7,6 +7,7 @@
 //! | `keepalive` | notices a peer that is gone |
 //! | `sessions` | the session registry |
 //! | `exchange` | one exchange, from the params to the outcome |
+//! | `exchanges` | the tasks of a connection's exchanges |
 //! | `request` | what is sent to an origin, checked |
 //! | `redirect` | which request follows a redirect |
 //! | `upstream`, `connector` | the HTTP client, its TCP connections |
@@ -18,6 +19,7 @@ mod body;
 mod connection;
 mod connector;
 mod exchange;
+mod exchanges;
 mod failure;
 mod keepalive;
 mod redirect;
@@ -35,11 +37,25 @@ use tokio::task::JoinSet;
 
 use self::sessions::Sessions;
 use self::upstream::Upstream;
+use crate::protocol::session::Extensions;
 use crate::transport::websocket::Listener;
 use crate::transport::{Connection, lines};
 
 /// How long to wait after a failure to accept, such as too many open files, before the next attempt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The settings of a [`Server`].
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// What is offered beyond the revisions of the protocol.
+    pub extensions: Extensions,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { extensions: Extensions::ALL }
+    }
+}
 
 /// An executor: makes the HTTP requests that clients ask for. Clones are the same executor.
 #[derive(Clone, Debug)]
@@ -48,14 +64,18 @@ pub struct Server {
     upstream: Arc<Upstream>,
     /// The sessions of all connections.
     sessions: Arc<Sessions>,
+    /// What its clients are offered.
+    extensions: Extensions,
     /// Becomes true once, and ends all connections.
     shutdown: watch::Sender<bool>,
 }
 
 impl Server {
     /// An executor without connections.
-    pub fn new() -> Self {
-        Self { upstream: Arc::new(Upstream::new()), sessions: Arc::default(), shutdown: watch::Sender::new(false) }
+    pub fn new(config: ServerConfig) -> Self {
+        let ServerConfig { extensions } = config;
+        let (upstream, sessions) = (Arc::new(Upstream::new()), Arc::default());
+        Self { upstream, sessions, extensions, shutdown: watch::Sender::new(false) }
     }
 
     /// Serves one connection until either side ends it.
@@ -67,7 +87,8 @@ impl Server {
     ///
     /// Dropping the future drops the exchanges as well, without the final flush.
     pub async fn serve_connection(&self, connection: Connection) {
-        connection::serve(connection, &self.upstream, &self.sessions, self.shutdown.subscribe()).await;
+        let shutdown = self.shutdown.subscribe();
+        connection::serve(connection, &self.upstream, &self.sessions, self.extensions, shutdown).await;
     }
 
     /// Serves this process's standard input and output until the input ends.
@@ -113,6 +134,6 @@ async fn shut_down(shutdown: &mut watch::Receiver<bool>) {
 
 impl Default for Server {
     fn default() -> Self {
-        Self::new()
+        Self::new(ServerConfig::default())
     }
 }

@@ -15,7 +15,7 @@ use exec_http::protocol::http::{
 };
 use exec_http::protocol::id::Id;
 use exec_http::protocol::message::Message;
-use exec_http::protocol::session::Session;
+use exec_http::protocol::session::{Extensions, Session};
 use exec_http::protocol::stream::{Disconnect, Overflow, StreamError, StreamEvent, StreamState};
 
 /// Compares with `tests/golden/NAME.snap`.
@@ -172,8 +172,8 @@ fn the_life_of_a_stream() {
 }
 
 /// A session that has come this far, with nothing left to send.
-fn session(phase: &str) -> Session {
-    let mut session = Session::new();
+fn session(phase: &str, extensions: Extensions) -> Session {
+    let mut session = Session::new(extensions);
     let steps: &[&str] = match phase {
         "new" => &[],
         "greeted" => &[INITIALIZE],
@@ -210,6 +210,15 @@ fn step(session: &mut Session, frame: &str) -> String {
 
 #[test]
 fn the_phases_of_an_executor() {
+    golden!("executor-phases", phases(Extensions::NONE));
+}
+
+#[test]
+fn the_phases_of_an_executor_with_extensions() {
+    golden!("executor-phases-extended", phases(Extensions::ALL));
+}
+
+fn phases(extensions: Extensions) -> String {
     let frames = [
         INITIALIZE,
         r#"{"id":1,"method":"initialize","params":{}}"#,
@@ -230,9 +239,10 @@ fn the_phases_of_an_executor() {
     for phase in ["new", "greeted", "ready"] {
         writeln!(table, "{phase}").expect("writing to a string cannot fail");
         for frame in frames {
-            write!(table, "  {frame}\n{}", step(&mut session(phase), frame)).expect("writing to a string cannot fail");
+            write!(table, "  {frame}\n{}", step(&mut session(phase, extensions), frame))
+                .expect("writing to a string cannot fail");
         }
     }
     let version = concat!("\"executorVersion\":\"", env!("CARGO_PKG_VERSION"), "\"");
-    golden!("executor-phases", table.replace(version, "\"executorVersion\":\"VERSION\""));
+    table.replace(version, "\"executorVersion\":\"VERSION\"")
 }

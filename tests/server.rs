@@ -28,7 +28,7 @@ struct Peer {
 impl Peer {
     fn connect() -> Self {
         let (connection, far) = memory::pair();
-        let serving = tokio::spawn(async move { Server::new().serve_connection(far).await });
+        let serving = tokio::spawn(async move { Server::default().serve_connection(far).await });
         Self { connection, serving }
     }
 

@@ -1,8 +1,8 @@
 //! The production table and its oracle, side by side.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
@@ -13,12 +13,17 @@ use crate::protocol::delta::{BodyDelta, DeltaFault};
 use crate::protocol::error::RpcError;
 use crate::protocol::limits::FRAME_CHARGE_BYTES;
 use crate::protocol::stream::{Disconnect, Outcome, Overflow, StreamError};
-use crate::routes::{AnswerError, Census, InsertError, Key, Kind, Limits, OnFull, Route, Routes};
+use crate::routes::{Abandoned, AnswerError, Census, InsertError, Key, Kind, Limits, OnFull, Route, Routes};
+
+/// One call in so many is dropped before its request is sent.
+const UNSENT: usize = 5;
 
 /// The table and its oracle.
 pub(super) struct Pair {
     /// The production code.
     routes: Arc<Routes>,
+    /// The calls that the executor is told of.
+    told: Told,
     /// Its bounds.
     limits: Limits,
     /// What happens at a bound.
@@ -37,6 +42,10 @@ struct Call {
     route: Option<Route>,
     /// Its key.
     key: Key,
+    /// Whether it has a body.
+    streamed: bool,
+    /// Whether its request was sent.
+    sent: bool,
     /// The answer that came; taken when the caller has it.
     answer: Option<Result<Value, AnswerError>>,
     /// Whether the caller has its answer.
@@ -54,6 +63,16 @@ struct Call {
 enum Wait {
     Answer,
     Chunk,
+}
+
+/// Notes calls that were given up.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Key>>>);
+
+impl Abandoned for Told {
+    fn abandoned(&self, key: Key) {
+        self.0.lock().expect("nobody panics with it").push(key);
+    }
 }
 
 /// Counts wake-ups.
@@ -83,6 +102,12 @@ impl Call {
 
     fn open(&self) -> bool {
         self.live() && self.body.is_ok()
+    }
+
+    /// The executor was not seen to end it: its answer, or its last frame in order, is missing.
+    fn goes_on(&self) -> bool {
+        let ended = matches!(self.body, Err(Ok(()) | Err(StreamError::Remote { .. })));
+        if self.streamed { !ended } else { !self.answered() }
     }
 
     /// What its waiting frames are charged.
@@ -120,8 +145,9 @@ impl Pair {
             queue_bytes: (usize::from(setup.queue_charges % 8) + 1) * FRAME_CHARGE_BYTES,
         };
         let on_full = if setup.pause { OnFull::Pause } else { OnFull::Fail };
-        let (calls, disconnected, paused) = (Vec::new(), None, None);
-        Self { routes: Routes::new(limits, on_full), limits, pause: setup.pause, calls, disconnected, paused }
+        let (told, calls, disconnected, paused) = (Told::default(), Vec::new(), None, None);
+        let routes = Routes::new(limits, on_full, Box::new(told.clone()));
+        Self { routes, told, limits, pause: setup.pause, calls, disconnected, paused }
     }
 
     pub(super) fn apply(&mut self, operation: Operation) {
@@ -154,14 +180,26 @@ impl Pair {
         match Routes::insert(&self.routes, kind) {
             Err(InsertError::Disconnected(reason)) => assert_eq!(Some(reason), self.disconnected),
             Err(InsertError::Full) => assert_eq!((live, &self.disconnected), (self.limits.routes, &None)),
-            Ok(route) => {
+            Ok(mut route) => {
                 assert!(live < self.limits.routes && self.disconnected.is_none());
                 let key = route.key();
                 self.check_new(key);
                 let body = if streamed { Ok(1) } else { Err(Ok(())) };
-                let (frames, answer) = (VecDeque::new(), None);
-                let call = Call { route: Some(route), key, answer, answer_taken: false, body, frames, waiting: None };
-                self.calls.push(call);
+                let sent = self.calls.len() % UNSENT != UNSENT - 1;
+                if sent {
+                    route.mark_sent();
+                }
+                self.calls.push(Call {
+                    route: Some(route),
+                    key,
+                    streamed,
+                    sent,
+                    answer: None,
+                    answer_taken: false,
+                    body,
+                    frames: VecDeque::new(),
+                    waiting: None,
+                });
             }
         }
     }
@@ -375,8 +413,11 @@ impl Pair {
 
     fn drop_call(&mut self, index: usize) {
         let call = &mut self.calls[index];
+        let owed = call.live() && call.sent && call.goes_on() && self.disconnected.is_none();
         (call.route, call.waiting) = (None, None);
         call.frames.clear();
+        let told = std::mem::take(&mut *self.told.0.lock().expect("nobody panics with it"));
+        assert_eq!(told, if owed { vec![call.key] } else { Vec::new() });
     }
 
     /// Drops all calls: nothing is left then.

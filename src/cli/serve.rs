@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
 }
 
 async fn serve(listen: Listen) -> ExitCode {
-    let server = Server::new();
+    let server = Server::default();
     let serving = match listen {
         Listen::Stdio => {
             let server = server.clone();

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::cancel::Canceller;
 use super::error::CallError;
 use super::name;
 use super::routes::{Kind, Limits, OnFull, Route, Routes};
@@ -45,31 +46,39 @@ pub(super) struct Link {
     outbox: mpsc::UnboundedSender<Outbound>,
     /// The bytes of [`OUTBOX_BYTES`] that are free; closed with the connection.
     room: Arc<Semaphore>,
+    /// Tells the executor of calls that are given up.
+    canceller: Canceller,
 }
 
 /// A frame to write.
-struct Outbound {
+pub(super) struct Outbound {
     /// The message.
-    frame: Bytes,
-    /// Its share of a bound, until it is written.
-    permit: OwnedSemaphorePermit,
+    pub(super) frame: Bytes,
+    /// Its share of a bound, until it is written; a cancel request needs none.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Link {
     /// Starts the task. Panics outside a tokio runtime.
     pub(super) fn open(connection: Connection, limits: Limits, on_full: OnFull) -> Arc<Self> {
         let (outbox, waiting) = mpsc::unbounded_channel();
-        let routes = Routes::new(limits, on_full);
+        let canceller = Canceller::new(outbox.downgrade());
+        let routes = Routes::new(limits, on_full, Box::new(canceller.clone()));
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
         let closing = Closing { routes: Arc::clone(&routes), room: Arc::clone(&room) };
         let replies = Replies { outbox: outbox.downgrade(), room: Arc::new(Semaphore::new(OUTBOX_REPLIES)) };
         tokio::spawn(drive(connection, waiting, replies, closing));
-        Arc::new(Self { routes, outbox, room })
+        Arc::new(Self { routes, outbox, room, canceller })
     }
 
     /// The calls of this connection.
     pub(super) fn routes(&self) -> &Routes {
         &self.routes
+    }
+
+    /// The executor offers `http/request/cancel`.
+    pub(super) fn offer_cancel(&self) {
+        self.canceller.offered();
     }
 
     /// Adds a call.
@@ -83,7 +92,7 @@ impl Link {
     pub(super) async fn send(&self, frame: Bytes) -> bool {
         let share = u32::try_from(frame.len().min(OUTBOX_BYTES)).expect("the bound is below 2^32");
         match Arc::clone(&self.room).acquire_many_owned(share).await {
-            Ok(permit) => self.outbox.send(Outbound { frame, permit }).is_ok(),
+            Ok(permit) => self.outbox.send(Outbound { frame, permit: Some(permit) }).is_ok(),
             Err(_) => false,
         }
     }
@@ -218,7 +227,7 @@ impl Replies {
         let frame = Message::Error { id: Some(id), error }.encode().into();
         if let Some(outbox) = self.outbox.upgrade() {
             // A closed outbox means that the connection is ending.
-            let _ = outbox.send(Outbound { frame, permit });
+            let _ = outbox.send(Outbound { frame, permit: Some(permit) });
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! How a route is called on the wire: its number is the JSON-RPC id, and `http-NUMBER` the `requestId`.
+//! How a route is called on the wire: its number is the JSON-RPC id, and `http-NUMBER` the `requestId`. The cancel request of
+//! a call has the text `cancel-NUMBER` as its id, which names no route: nobody waits for its answer.
 
 use super::routes::Key;
 use crate::protocol::id::Id;
@@ -6,6 +7,11 @@ use crate::protocol::id::Id;
 /// The JSON-RPC id of the route's request.
 pub(super) fn id(key: Key) -> Id {
     Id::Integer(key.number().cast_signed())
+}
+
+/// The JSON-RPC id of the request that gives up the route's call.
+pub(super) fn cancel_id(key: Key) -> Id {
+    Id::Text(format!("cancel-{}", key.number()))
 }
 
 /// The route that an answer names.
@@ -38,6 +44,7 @@ mod tests {
             let key = Key::from_number(number);
             assert_eq!(from_request_id(&request_id(key)), Some(key));
             assert_eq!(from_id(&id(key)), Some(key));
+            assert_eq!(from_id(&cancel_id(key)), None);
         }
     }
 

@@ -13,43 +13,28 @@
 //! [`Routes::disconnect`]; the consumer of a call owns its [`Route`], whose drop releases everything at once, on any thread.
 //! Wakers are taken under the lock and woken after it; payloads are dropped after it too.
 
+// The paths are written out for `model/`, which names this file by a path, too.
+#[path = "routes/bounds.rs"]
+mod bounds;
+#[path = "routes/key.rs"]
+mod key;
+
 use std::collections::VecDeque;
+use std::fmt;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use serde_json::Value;
 
+use self::bounds::{Room, charge};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
-use crate::protocol::limits::FRAME_CHARGE_BYTES;
-use crate::protocol::stream::{Disconnect, Overflow, StreamAction, StreamError, StreamEvent, StreamState};
+use crate::protocol::stream::{Disconnect, StreamAction, StreamError, StreamEvent, StreamState};
 use crate::sync::{Arc, Mutex};
 
-/// Bits of a key's number that name the slot; those above count the slot's uses.
-const SLOT_BITS: u32 = 24;
-
-/// The bounds of one table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Routes that may exist at one time; at most 2^24.
-    pub(crate) routes: usize,
-    /// How often one slot is used. At most 2^29, which keeps a key's number below 2^53 and so exact in every JSON reader.
-    pub(crate) slot_uses: u64,
-    /// Data frames that may wait in one route. The data of a terminal frame has a place of its own.
-    pub(crate) queue_frames: usize,
-    /// Bytes that may wait in all routes together, a frame counted with [`FRAME_CHARGE_BYTES`] at least.
-    pub(crate) queue_bytes: usize,
-}
-
-/// What happens when a consumer is too slow for [`Limits::queue_frames`] or [`Limits::queue_bytes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFull {
-    /// A stream ends with an overflow: the one whose frames are too many, or the one that holds most bytes.
-    Fail,
-    /// The reader waits for room, and with it everything else on the connection.
-    Pause,
-}
+pub(crate) use self::bounds::{Limits, OnFull};
+pub(crate) use self::key::Key;
 
 /// What a call expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +44,6 @@ pub(crate) enum Kind {
     /// An answer and a body in deltas.
     Stream,
 }
-
-/// Names one route for the life of the connection; never given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key(u64);
 
 /// Why no route was inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +72,18 @@ pub(crate) struct Census {
     pub(crate) queued_bytes: usize,
 }
 
+/// Hears of calls that were given up (CANCEL-8).
+pub(crate) trait Abandoned: Send + Sync {
+    /// The request of this route was sent, and the executor has not ended the call. Called outside the lock, on any thread.
+    fn abandoned(&self, key: Key);
+}
+
 /// The routes of one connection.
-#[derive(Debug)]
 pub(crate) struct Routes {
     /// Everything.
     table: Mutex<Table>,
+    /// Tells the executor.
+    abandoned: Box<dyn Abandoned>,
 }
 
 /// What the lock guards.
@@ -131,6 +119,8 @@ struct Slot {
 /// One live route.
 #[derive(Debug)]
 struct Entry {
+    /// What the call expects.
+    kind: Kind,
     /// The JSON-RPC answer.
     answer: Answer,
     /// Where the body is, judged on arrival: ahead of the consumer by what `frames` hold.
@@ -154,16 +144,6 @@ enum Answer {
     Taken,
 }
 
-/// Whether a frame may wait.
-enum Room {
-    /// It may.
-    Free,
-    /// It may once a consumer has caught up.
-    Later,
-    /// It may not: this bound is met.
-    Full(Overflow),
-}
-
 /// The consumer's end of one call. Its drop removes the entry and returns its bytes to the budget.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -171,15 +151,17 @@ pub(crate) struct Route {
     routes: Arc<Routes>,
     /// Names the entry, which exists as long as this value.
     key: Key,
+    /// The request was handed to the transport.
+    is_sent: bool,
 }
 
 impl Routes {
     /// An empty, connected table.
-    pub(crate) fn new(limits: Limits, on_full: OnFull) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, on_full: OnFull, abandoned: Box<dyn Abandoned>) -> Arc<Self> {
         let (slots, free) = (Vec::new(), Vec::new());
         let table =
             Table { slots, free, routes: 0, queued_bytes: 0, reader: None, disconnected: None, limits, on_full };
-        Arc::new(Self { table: Mutex::new(table) })
+        Arc::new(Self { table: Mutex::new(table), abandoned })
     }
 
     /// Adds a route, before its request is sent.
@@ -189,7 +171,7 @@ impl Routes {
     /// Refused after a disconnect and when there are too many; then nothing is left behind.
     pub(crate) fn insert(routes: &Arc<Self>, kind: Kind) -> Result<Route, InsertError> {
         let key = routes.table.lock().insert(kind)?;
-        Ok(Route { routes: Arc::clone(routes), key })
+        Ok(Route { routes: Arc::clone(routes), key, is_sent: false })
     }
 
     /// Takes the answer of a call. Ignored when the call was answered before, or dropped. An error answer ends the body too.
@@ -239,10 +221,21 @@ impl Routes {
     }
 }
 
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
 impl Route {
     /// The name of the call on this connection.
     pub(crate) fn key(&self) -> Key {
         self.key
+    }
+
+    /// The request was handed to the transport. From now on a drop before the executor has ended the call is told.
+    pub(crate) fn mark_sent(&mut self) {
+        self.is_sent = true;
     }
 
     /// Waits for the answer. To be called until it is ready, not again after.
@@ -290,9 +283,15 @@ impl Route {
 
 impl Drop for Route {
     fn drop(&mut self) {
-        let (entry, reader) = self.routes.table.lock().remove(self.key);
+        let mut table = self.routes.table.lock();
+        let (entry, reader) = table.remove(self.key);
+        let goes_on = table.disconnected.is_none() && entry.as_ref().is_some_and(Entry::goes_on);
+        drop(table);
         wake(reader);
         drop(entry);
+        if self.is_sent && goes_on {
+            self.routes.abandoned.abandoned(self.key);
+        }
     }
 }
 
@@ -310,6 +309,7 @@ impl Table {
         });
         let slot = &mut self.slots[index];
         slot.entry = Some(Entry {
+            kind,
             answer: Answer::Waiting,
             state: match kind {
                 Kind::Call => StreamState::Ended(Ok(())),
@@ -320,7 +320,7 @@ impl Table {
             consumer: None,
         });
         self.routes += 1;
-        Ok(Key(slot.uses << SLOT_BITS | index as u64))
+        Ok(Key::new(index, slot.uses))
     }
 
     /// Takes an entry out. Its slot is used again unless its numbers are used up.
@@ -390,51 +390,6 @@ impl Table {
         }))
     }
 
-    /// Judges both bounds, and makes room where another stream has to pay for it.
-    fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Room {
-        let Limits { queue_frames, queue_bytes, .. } = self.limits;
-        let charge = charge(&delta.data);
-        let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
-        let frames_full = waiting >= queue_frames && !delta.is_terminal();
-        let bytes_full = self.queued_bytes + charge > queue_bytes;
-        if !frames_full && !bytes_full {
-            return Room::Free;
-        }
-        // Before the answer nobody takes frames, and a paused reader would never come to the answer: neither may this stream's
-        // frames wait for room then, nor any stream's for bytes that others were sent before their answers.
-        let unread = |entry: &Entry| matches!(entry.answer, Answer::Waiting);
-        let (held, is_unread) = self.entry(key).map_or((0, false), |entry| (entry.queued_bytes, unread(entry)));
-        let pauses = self.on_full == OnFull::Pause;
-        let waits = pauses && !is_unread && charge <= queue_bytes;
-        let full = |bound| if waits { Room::Later } else { Room::Full(bound) };
-        if frames_full {
-            return full(Overflow::Frames(queue_frames));
-        }
-        // With a pause nobody pays for being slow.
-        let pays = |entry: &Entry| (!pauses || unread(entry)) && (waits || entry.queued_bytes > held);
-        if self.evict_for(charge, pays, evicted) { Room::Free } else { full(Overflow::Bytes(queue_bytes)) }
-    }
-
-    /// Ends the streams that have to pay, the largest first, until so many more bytes fit. False when all of them would not be
-    /// enough: then none pays in vain.
-    fn evict_for(&mut self, charge: usize, pays: impl Fn(&Entry) -> bool, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
-        let payers = self.slots.iter().filter_map(|slot| slot.entry.as_ref()).filter(|entry| pays(entry));
-        let evictable: usize = payers.map(|entry| entry.queued_bytes).sum();
-        if self.queued_bytes - evictable + charge > self.limits.queue_bytes {
-            return false;
-        }
-        while self.queued_bytes + charge > self.limits.queue_bytes {
-            let payers = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()).filter(|entry| pays(entry));
-            let largest = payers.max_by_key(|entry| entry.queued_bytes).expect("payers hold what is missing");
-            let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
-            let (frames, returned) = largest.abandon(overflow);
-            self.queued_bytes -= returned;
-            // No wake: its consumer does not wait for frames, it was woken for the first of these.
-            evicted.push(frames);
-        }
-        true
-    }
-
     fn disconnect(&mut self, reason: Disconnect) -> Vec<Waker> {
         if self.disconnected.is_some() {
             return Vec::new();
@@ -453,6 +408,15 @@ impl Table {
 }
 
 impl Entry {
+    /// The executor has not ended the call, as far as is seen here. A body that ended on this side alone, for example because
+    /// it was read too slowly, goes on there.
+    fn goes_on(&self) -> bool {
+        match self.kind {
+            Kind::Call => matches!(self.answer, Answer::Waiting),
+            Kind::Stream => !matches!(self.state.outcome(), Some(Ok(()) | Err(StreamError::Remote { .. }))),
+        }
+    }
+
     /// Ends the body behind its waiting frames, unless it has ended; the consumer has something to see in both cases.
     fn end(&mut self, error: StreamError) -> Option<Waker> {
         self.state.apply(StreamEvent::Fault(error));
@@ -465,28 +429,6 @@ impl Entry {
         self.state = StreamState::Ended(Err(error));
         (mem::take(&mut self.frames), mem::take(&mut self.queued_bytes))
     }
-}
-
-impl Key {
-    /// The number to write on the wire, below 2^53.
-    pub(crate) fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The key of a number that was read from the wire; it may be stale, or never have been given.
-    pub(crate) fn from_number(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// The slot, and how often it was used before.
-    fn parts(self) -> (usize, u64) {
-        ((self.0 & ((1 << SLOT_BITS) - 1)) as usize, self.0 >> SLOT_BITS)
-    }
-}
-
-/// What a waiting frame costs of the byte budget.
-fn charge(frame: &Bytes) -> usize {
-    frame.len().max(FRAME_CHARGE_BYTES)
 }
 
 fn wake(waker: Option<Waker>) {

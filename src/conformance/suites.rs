@@ -6,7 +6,8 @@ use super::case::parse::{ParseError, parse_cases};
 use super::case::{Case, Half};
 
 /// The files, one area each.
-pub const FILES: [(&str, &str); 23] = [
+pub const FILES: [(&str, &str); 24] = [
+    ("cancel.case", include_str!("suites/cancel.case")),
     ("client-close.case", include_str!("suites/client-close.case")),
     ("client-envelope.case", include_str!("suites/client-envelope.case")),
     ("client-error.case", include_str!("suites/client-error.case")),

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use super::exchange;
+use super::exchanges::Exchanges;
 use super::keepalive::Keepalive;
 use super::reply::Reply;
 use super::sessions::{Attached, Sessions};
 use super::shared::Shared;
 use super::upstream::Upstream;
+use crate::protocol::session::Extensions;
 use crate::transport::{CloseReason, Connection, Reader, Writer};
 
 /// How long replies that are already computed may take to be sent when the connection ends (CLOSE-5).
@@ -23,10 +25,11 @@ pub(super) async fn serve(
     connection: Connection,
     upstream: &Arc<Upstream>,
     sessions: &Arc<Sessions>,
+    extensions: Extensions,
     shutdown: watch::Receiver<bool>,
 ) {
     let Connection { mut reader, writer } = connection;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(extensions));
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
     let mut sending = Sending::Running(tokio::spawn(send(writer, Arc::clone(&shared))));
     let why = receive(&mut reader, &shared, upstream, sessions, shutdown, &mut sending).await;
@@ -74,12 +77,12 @@ async fn receive(
     mut shutdown: watch::Receiver<bool>,
     sending: &mut Sending,
 ) -> CloseReason {
-    let mut exchanges = JoinSet::new();
+    let mut exchanges = Exchanges::default();
     let mut attached = None;
     let mut keepalive = Keepalive::new(reader);
     loop {
         // One turn of the loop may see many exchanges end, and what a task holds is released only when it is joined.
-        while let Some(ended) = exchanges.try_join_next() {
+        while let Some(ended) = exchanges.try_ended() {
             if panicked(ended) {
                 return CloseReason::Done;
             }
@@ -91,7 +94,7 @@ async fn receive(
         }
         tokio::select! {
             frame = reader.next() => match frame {
-                Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached),
+                Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached, &mut exchanges),
                 Ok(None) => {
                     tracing::debug!("the client ended the connection");
                     return CloseReason::Done;
@@ -102,7 +105,7 @@ async fn receive(
                 }
             },
             () = shared.startable.notified() => {}
-            Some(ended) = exchanges.join_next() => if panicked(ended) {
+            Some(ended) = exchanges.ended() => if panicked(ended) {
                 return CloseReason::Done;
             },
             () = keepalive.tick() => {
@@ -131,18 +134,24 @@ fn panicked(ended: Result<(), JoinError>) -> bool {
 }
 
 /// Starts every exchange that may start.
-fn start(exchanges: &mut JoinSet<()>, shared: &Arc<Shared>, upstream: &Arc<Upstream>) {
+fn start(exchanges: &mut Exchanges, shared: &Arc<Shared>, upstream: &Arc<Upstream>) {
     loop {
         let next = shared.session.lock().poll_start();
         let Some((id, params)) = next else { return };
         let reply = Reply::new(id, Arc::clone(shared));
         let upstream = Arc::clone(upstream);
-        exchanges.spawn(async move { exchange::run(params, reply, &upstream).await });
+        exchanges.spawn(id, async move { exchange::run(params, reply, &upstream).await });
     }
 }
 
 /// Takes one frame.
-fn take(frame: &[u8], shared: &Shared, sessions: &Arc<Sessions>, attached: &mut Option<Attached>) {
+fn take(
+    frame: &[u8],
+    shared: &Shared,
+    sessions: &Arc<Sessions>,
+    attached: &mut Option<Attached>,
+    exchanges: &mut Exchanges,
+) {
     let mut session = shared.session.lock();
     session.handle_frame(frame);
     if let Some(attach) = session.poll_attach() {
@@ -153,6 +162,9 @@ fn take(frame: &[u8], shared: &Shared, sessions: &Arc<Sessions>, attached: &mut 
             }
             Err(refusal) => session.handle_attach(Err(refusal)),
         }
+    }
+    while let Some(id) = session.poll_cancel() {
+        exchanges.abort(id);
     }
     drop(session);
     shared.sendable.notify_one();

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::protocol::session::Session;
+use crate::protocol::session::{Extensions, Session};
 use crate::sync::Mutex;
 
 /// The session of a connection, and who is to be woken by what happens in it.
 ///
 /// Each [`Notify`] has one waiter at most, so `notify_one` never wakes the wrong one; it also remembers a call that came
 /// before its waiter did.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     /// Never locked across an await.
     pub(super) session: Mutex<Session>,
@@ -31,6 +31,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// A connection on which nothing has happened.
+    pub(super) fn new(extensions: Extensions) -> Self {
+        Self {
+            session: Mutex::new(Session::new(extensions)),
+            startable: Notify::new(),
+            sendable: Notify::new(),
+            pingable: Notify::new(),
+            pings: AtomicU64::new(0),
+            room: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
     /// All frames that wait, for one write; `None` when nothing will ever come.
     pub(super) fn take_frames(&self) -> Option<Vec<Bytes>> {
         let mut session = self.session.lock();

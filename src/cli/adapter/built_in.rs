@@ -43,6 +43,7 @@ impl ClientUnderTest for BuiltIn {
             "header-env-vars",
             "redirect-policy",
             "buffered",
+            "remote-cancel",
         ];
         Hello {
             control: CONTROL,

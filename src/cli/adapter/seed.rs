@@ -56,15 +56,8 @@ impl Seed {
     }
 
     /// What it can only with a switch that spoils just that.
-    fn extra_features(&self) -> impl Iterator<Item = &'static str> {
-        let features = [
-            ("reconnect", Defect::CallSentAgain),
-            ("remote-cancel", Defect::CancelNamesItself),
-            ("remote-cancel", Defect::CancelRefusalIsFatal),
-            ("remote-cancel", Defect::CallsNotCancelled),
-            ("remote-cancel", Defect::CancelledFrameIsFatal),
-        ];
-        features.into_iter().filter(|(_, defect)| self.defects.has(*defect)).map(|(feature, _)| feature)
+    fn extra_feature(&self) -> Option<&'static str> {
+        self.defects.has(Defect::CallSentAgain).then_some("reconnect")
     }
 
     async fn connect(&self, endpoint: Endpoint) -> Result<(SeedClient, Option<Child>), Failure> {
@@ -89,6 +82,7 @@ impl ClientUnderTest for Seed {
             "redirect-policy",
             "buffered",
             "close-events",
+            "remote-cancel",
         ];
         Hello {
             control: CONTROL,
@@ -96,7 +90,7 @@ impl ClientUnderTest for Seed {
             library: format!("seed-client with {:?}", self.defects),
             language: "rust".to_owned(),
             transports: vec![Transport::Websocket, Transport::Stdio],
-            features: features.into_iter().chain(self.extra_features()).map(str::to_owned).collect(),
+            features: features.into_iter().chain(self.extra_feature()).map(str::to_owned).collect(),
             limits: Limits {
                 queue_frames: Some(limits::QUEUE_FRAMES as u64),
                 queue_bytes: Some(limits::QUEUE_BYTES as u64),

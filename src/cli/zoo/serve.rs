@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use exec_http::conformance::case::{Half, Transport};
+use exec_http::conformance::declaration::CANCEL;
 use exec_http::conformance::wire::Wire;
 use exec_http::conformance::zoo;
 use exec_http::conformance::zoo::proxy::{Make, join, serve_websockets};
@@ -11,7 +12,8 @@ use exec_http::conformance::zoo::signals;
 use exec_http::conformance::zoo::specimen::{Means, Specimen};
 use exec_http::conformance::zoo::tamper::Tamper;
 use exec_http::protocol::limits::LINE_BYTES;
-use exec_http::server::Server;
+use exec_http::protocol::session::Extensions;
+use exec_http::server::{Server, ServerConfig};
 use exec_http::transport::lines;
 use exec_http::transport::websocket::Listener;
 use tokio::net::TcpListener;
@@ -40,6 +42,7 @@ fn executor(name: &str) -> Result<&'static Specimen, String> {
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let here = if matches!(arguments.listen, Listen::Stdio) { Transport::Stdio } else { Transport::Websocket };
+    let cancel = arguments.name.is_some_and(|specimen| specimen.offers == Some(CANCEL));
     let make = match arguments.name {
         Some(Specimen { means: Means::Wire(make), only, .. }) if only.is_none_or(|only| only == here) => *make,
         // All others are means of clients, or show elsewhere.
@@ -50,7 +53,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let listen = arguments.listen.clone();
-    let served = runtime.block_on(async { tokio::spawn(serve(listen, make)).await });
+    let served = runtime.block_on(async { tokio::spawn(serve(listen, make, Extensions { cancel })).await });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
     match served {
@@ -60,8 +63,8 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
     }
 }
 
-async fn serve(listen: Listen, make: Make) -> io::Result<()> {
-    let server = Server::new();
+async fn serve(listen: Listen, make: Make, extensions: Extensions) -> io::Result<()> {
+    let server = Server::new(ServerConfig { extensions });
     let mut accepting = None;
     let mut serving = match listen {
         Listen::Stdio => {

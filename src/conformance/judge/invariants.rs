@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{FailKind, Violation};
 use crate::conformance::case::Transport;
 use crate::conformance::trace::Body;
+use crate::protocol::cancel::CANCEL_METHOD;
 use crate::protocol::delta::DELTA_METHOD;
 use crate::protocol::error::MALFORMED_FRAME_ID;
 use crate::protocol::http::REQUEST_METHOD;
@@ -46,6 +47,8 @@ pub(super) struct Call {
     pub(super) id: Id,
     /// Of a `http/request`: its `requestId`, and whether it asks for a stream.
     http: Option<(String, bool)>,
+    /// Of a `http/request/cancel`: the `requestId` that it names.
+    cancels: Option<String>,
     /// When it was sent, in microseconds.
     pub(super) sent_micros: u64,
     /// When it was answered, in microseconds.
@@ -125,6 +128,7 @@ impl Connection {
         let call = |id, http, doubtful| Call {
             id,
             http,
+            cancels: None,
             sent_micros: micros,
             answered_micros: None,
             refused: false,
@@ -132,12 +136,12 @@ impl Connection {
         };
         match Message::decode(text.as_bytes()) {
             Ok(Message::Request { id, method, params }) => {
-                let http = (method == REQUEST_METHOD).then(|| {
-                    let member = |name: &str| params.as_ref().and_then(|params| params.get(name));
-                    let name = member("requestId").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    (name, member("streamResponse").and_then(Value::as_bool).unwrap_or(false))
-                });
-                self.calls.push(call(id, http, false));
+                let member = |name: &str| params.as_ref().and_then(|params| params.get(name));
+                let name = || member("requestId").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let http = (method == REQUEST_METHOD)
+                    .then(|| (name(), member("streamResponse").and_then(Value::as_bool).unwrap_or(false)));
+                let cancels = (method == CANCEL_METHOD).then(name);
+                self.calls.push(Call { cancels, ..call(id, http, false) });
             }
             Ok(Message::Notification { method, .. }) if method == "initialized" => {}
             Ok(_) => self.unreadable += 1,
@@ -224,6 +228,12 @@ impl Connection {
         call.answered_micros = Some(micros);
         call.refused = matches!(message, Message::Error { .. });
         let mut fault = Ok(());
+        if let (Message::Response { result, .. }, Some(name)) = (&message, &call.cancels)
+            && result.get("cancelled") == Some(&Value::Bool(true))
+            && self.streams.iter().any(|stream| stream.name == *name && stream.terminal.is_none())
+        {
+            fault = fail("CANCEL-6", "the terminal frame of a cancelled stream before the answer");
+        }
         if let (Message::Response { result, .. }, Some((name, streamed))) = (&message, &call.http) {
             fault = check_result(result, *streamed, text);
             if *streamed {

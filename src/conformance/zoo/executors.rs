@@ -4,6 +4,7 @@
 //! buffered calls of streamed ones (`gather`).
 
 mod body;
+mod cancel;
 mod close;
 mod deadline;
 mod envelope;
@@ -54,6 +55,7 @@ const DEFECTS: &[&[Specimen]] = &[
     upstream::DEFECTS,
     response::DEFECTS,
     stream::DEFECTS,
+    cancel::DEFECTS,
     body::DEFECTS,
     order::DEFECTS,
     limit::DEFECTS,

@@ -138,7 +138,7 @@ impl SeedClient {
     /// See [`CallError`].
     pub async fn stream(&self, params: RequestParams) -> Result<(ResponseHead, Body), CallError> {
         let (request_id, queue) = self.routes().insert_stream(&params.request_id)?;
-        let stream = Stream::new(Arc::clone(&self.link), request_id, queue);
+        let mut stream = Stream::new(Arc::clone(&self.link), request_id, queue);
         let (method, request_id) = (params.method.clone(), stream.request_id().to_owned());
         let result = match self.http_request(RequestParams { request_id, stream_response: true, ..params }).await {
             Ok(result) => result,
@@ -146,6 +146,7 @@ impl SeedClient {
                 let refused = matches!(error, CallError::Executor(_));
                 if refused {
                     self.routes().refused(stream.request_id());
+                    stream.refuse();
                 }
                 if refused && self.link.defects().has(Defect::RouteKeptAfterRefusal) {
                     stream.leave();
@@ -193,6 +194,9 @@ impl SeedClient {
         }
         let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
         self.header_env_vars = flag.and_then(Value::as_bool).unwrap_or(false);
+        if result.pointer("/capabilities/httpRequestCancel").and_then(Value::as_bool).unwrap_or(false) {
+            self.link.offer_cancel();
+        }
         let initialized = Message::Notification { method: INITIALIZED_METHOD.into(), params: Some(json!({})) };
         self.link.send(initialized.encode().into()).await;
         Ok(self)
@@ -214,6 +218,7 @@ impl SeedClient {
         if frame.len() > LINE_BYTES {
             return Err(CallError::TooLarge);
         }
+        self.link.cancelled().await;
         let sent = self.link.send(frame).await && !self.link.defects().has(Defect::OutcomeOfSentCallNotSaid);
         match answer.await.expect("only the drop of this call removes it unanswered") {
             Ok(Ok(result)) => Ok(result),

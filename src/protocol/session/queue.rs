@@ -1,6 +1,7 @@
 //! Requests that wait for a place among the exchanges.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::ExchangeId;
 use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
@@ -68,6 +69,19 @@ impl Queue {
         let queued = queue.pop_front()?;
         self.bytes -= queued.bytes;
         Some(queued)
+    }
+
+    /// Takes out every request of that `requestId`, oldest first of either kind.
+    pub(super) fn take(&mut self, request_id: &str) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        for queue in [&mut self.streamed, &mut self.buffered] {
+            let all = mem::take(queue).into_iter();
+            for queued in all {
+                if queued.params.request_id == request_id { taken.push(queued) } else { queue.push_back(queued) }
+            }
+        }
+        self.bytes -= taken.iter().map(|queued| queued.bytes).sum::<usize>();
+        taken
     }
 
     pub(super) fn clear(&mut self) {

@@ -9,6 +9,7 @@ use crate::conformance::case::template::Names;
 use crate::conformance::judge::{FailKind, Progress, Violation};
 use crate::conformance::matcher::{match_body, match_header, match_lacks};
 use crate::conformance::trace::Body;
+use crate::protocol::cancel::CANCEL_METHOD;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     stream_ids: BTreeSet<String>,
     /// The executor has announced `httpHeaderEnvVars`.
     header_env_vars: bool,
+    /// The executor has offered `http/request/cancel`.
+    cancel: bool,
     /// Payloads of pongs that no step has taken.
     pub(super) pongs: Vec<String>,
     /// How the client ended the connection.
@@ -137,6 +140,7 @@ impl Connection {
         if let Message::Response { id, result } = &message {
             let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
             self.header_env_vars |= flag == Some(&Value::Bool(true));
+            self.cancel |= result.pointer("/capabilities/httpRequestCancel") == Some(&Value::Bool(true));
             self.waiting.retain(|waiting| waiting != id);
         } else if let Message::Error { id: Some(id), .. } = &message {
             self.waiting.retain(|waiting| waiting != id);
@@ -170,6 +174,9 @@ impl Connection {
                     }
                     self.check_request(&params, text)?;
                 }
+                if method == CANCEL_METHOD {
+                    self.check_cancel(&params, text)?;
+                }
                 self.waiting.push(id.clone());
                 self.requests.push(Asked { id, method, params, text: text.to_owned(), taken: false });
             }
@@ -185,6 +192,24 @@ impl Connection {
             Message::Error { id: None, .. } => {}
         }
         Ok(())
+    }
+
+    fn check_cancel(&self, params: &Value, text: &str) -> Result<(), Violation> {
+        let fail = |expected| Err(Violation::new(FailKind::Assertion, "CANCEL-8", expected, text));
+        let name = params.get("requestId").and_then(Value::as_str);
+        let named_by = |method| {
+            let mut of_method = self.requests.iter().filter(move |asked| asked.method == method);
+            of_method.any(|asked| asked.params["requestId"].as_str() == name)
+        };
+        if !self.cancel {
+            fail("no cancel request, which the executor has not offered")
+        } else if !named_by(REQUEST_METHOD) {
+            fail("a cancel request for a call of this connection")
+        } else if named_by(CANCEL_METHOD) {
+            fail("one cancel request for a call")
+        } else {
+            Ok(())
+        }
     }
 
     fn check_request(&mut self, params: &Value, text: &str) -> Result<(), Violation> {

@@ -209,22 +209,6 @@ pub(super) const DEFECTS: &[Specimen] = &[
             })
         },
     ),
-    Specimen::executor("cancel-ignored", "STREAM-13", "A cancel request is answered, and the stream goes on.", || {
-        on_cancel(|_, answer| answer["result"] = json!({}))
-    })
-    .offering("cancel"),
-    Specimen::executor(
-        "cancel-downstream-only",
-        "STREAM-13",
-        "A cancel request ends the stream, and the exchange upstream goes on.",
-        || {
-            on_cancel(|ended, answer| {
-                answer["result"] = json!({});
-                *ended = true;
-            })
-        },
-    )
-    .offering("cancel"),
 ];
 
 /// A terminal frame with a failure of that kind is not done.

@@ -196,6 +196,8 @@ pub(super) struct Stream {
 pub(super) enum Phase {
     /// It waits for the response.
     Calling,
+    /// The executor has refused the call.
+    Refused,
     /// It reads the body.
     Reading,
     /// It has taken the last frame; nothing is registered any more.
@@ -263,6 +265,11 @@ impl Stream {
         }
     }
 
+    /// The executor has refused the call: there is nothing that it could be told.
+    pub(super) fn refuse(&mut self) {
+        self.phase = Phase::Refused;
+    }
+
     /// Parts with the stream and leaves all that is registered.
     pub(super) fn leave(mut self) {
         self.phase = Phase::Released;
@@ -270,6 +277,7 @@ impl Stream {
 
     /// Parts with the stream behind its last frame.
     fn release(mut self) {
+        self.link.cancel_ended(&self.request_id);
         self.link.routes().release(&self.request_id, Release::Read);
         self.phase = Phase::Released;
     }
@@ -281,9 +289,10 @@ impl Drop for Stream {
         if matches!(self.phase, Phase::Released) {
             return;
         }
-        self.link.cancel(&self.request_id, self.phase);
+        let told = self.link.cancel(&self.request_id, self.phase);
         match (self.phase, Handle::try_current()) {
-            (Phase::Calling, _) if defects.has(Defect::RouteLeaksOnCancel) => {}
+            _ if told && defects.has(Defect::CancelledRouteStays) => {}
+            (Phase::Calling | Phase::Refused, _) if defects.has(Defect::RouteLeaksOnCancel) => {}
             (_, Err(_)) if defects.has(Defect::CleanupNeedsRuntime) => {}
             (_, Ok(runtime)) if defects.has(Defect::ReleasedBySweep) => {
                 let (routes, request_id) = (Arc::clone(routes), mem::take(&mut self.request_id));

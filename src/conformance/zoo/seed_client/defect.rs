@@ -118,7 +118,7 @@ defects! {
     RouteWaitsForEnd = "route-waits-for-end", "ROUTE-5",
         "The route of a stream that is let go of stays until its terminal frame comes.";
 
-    // What is sent about a stream that is let go of; the correct client sends nothing.
+    // What is sent about a stream that is let go of.
     CancelByNotification = "cancel-by-notification", "ENVELOPE-21",
         "The executor is told by a notification that a stream or call was given up.";
     CancelNamesItself = "cancel-names-itself", "STREAM-31",
@@ -133,6 +133,14 @@ defects! {
         "Streams are given up at the executor, and calls that wait for their response are not.";
     CancelledFrameIsFatal = "cancelled-frame-is-fatal", "STREAM-31",
         "The error by which the executor ends a stream that was given up ends the connection.";
+    EndedStreamsCancelled = "ended-streams-cancelled", "STREAM-31",
+        "Streams that were read to their end are given up at the executor, too.";
+    CancelNotOffered = "cancel-not-offered", "CANCEL-8",
+        "Streams are given up at an executor that has not offered it.";
+    CallsWaitForCancel = "calls-wait-for-cancel", "CANCEL-8",
+        "Calls wait until the executor has answered the requests to give up others.";
+    CancelledRouteStays = "cancelled-route-stays", "ROUTE-16",
+        "The route of a stream that was given up at the executor stays for good.";
 
     // What the consumer is given.
     ReceiveNotCancelSafe = "receive-not-cancel-safe", "ROUTE-15",

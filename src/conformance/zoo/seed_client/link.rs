@@ -2,15 +2,17 @@
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::body::Phase;
 use super::defect::{Defect, Defects};
 use super::routes::Routes;
+use crate::protocol::cancel::{CANCEL_METHOD, CancelParams};
 use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
 use crate::protocol::error::{MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError};
 use crate::protocol::id::Id;
@@ -25,9 +27,6 @@ const OUTBOX_FRAMES: usize = 128;
 /// Answers to the executor's own requests that may wait for the transport.
 const REPLIES_FRAMES: usize = 128;
 
-/// The request by which some clients give up a stream.
-const CANCEL_METHOD: &str = "http/request/cancel";
-
 /// How long reading goes on after writing has failed.
 const LAST_FRAMES_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +39,8 @@ pub(super) struct Link {
     routes: Arc<Routes>,
     /// To the writing loop.
     outbox: mpsc::Sender<Bytes>,
+    /// The executor has offered to give up calls.
+    cancel_offered: AtomicBool,
 }
 
 impl Link {
@@ -48,7 +49,7 @@ impl Link {
         let (outbox, requests) = mpsc::channel(OUTBOX_FRAMES);
         let routes = Routes::new(defects);
         tokio::spawn(drive(connection, requests, Closing { routes: Arc::clone(&routes) }));
-        Arc::new(Self { routes, outbox })
+        Arc::new(Self { routes, outbox, cancel_offered: AtomicBool::new(false) })
     }
 
     /// The calls and streams of this connection.
@@ -66,31 +67,53 @@ impl Link {
         self.outbox.send(frame).await.is_ok()
     }
 
-    /// Tells the executor that a stream was let go of in that phase, in the way of the switch that asks for it.
-    pub(super) fn cancel(&self, request_id: &str, phase: Phase) {
-        let (defects, method) = (self.defects(), CANCEL_METHOD.to_owned());
-        let has = |defect| defects.has(defect);
-        let params = |id: &str| Some(json!({"requestId": id}));
+    /// The executor offers `http/request/cancel`.
+    pub(super) fn offer_cancel(&self) {
+        self.cancel_offered.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the executor, if it wants to be told, that a stream was let go of in that phase; whether it was told.
+    pub(super) fn cancel(&self, request_id: &str, phase: Phase) -> bool {
+        let has = |defect| self.defects().has(defect);
+        let is_calling = matches!(phase, Phase::Calling);
         let notifies = has(Defect::CancelByNotification)
-            || match phase {
-                Phase::Calling => has(Defect::GivenUpByNotification),
-                _ => has(Defect::DropByNotification),
-            };
-        let asks = has(Defect::CancelNamesItself)
-            || has(Defect::CancelRefusalIsFatal)
-            || has(Defect::CancelledFrameIsFatal)
-            || has(Defect::CallsNotCancelled) && !matches!(phase, Phase::Calling);
-        let message = if notifies {
-            Message::Notification { method, params: params(request_id) }
-        } else if asks {
-            let Ok((id, _)) = self.routes.insert_call() else { return };
-            let own = defects.has(Defect::CancelNamesItself).then(|| id.to_string());
-            Message::Request { id: id.into(), method, params: params(own.as_deref().unwrap_or(request_id)) }
-        } else {
-            return;
-        };
+            || has(if is_calling { Defect::GivenUpByNotification } else { Defect::DropByNotification });
+        if notifies {
+            let (method, params) = (CANCEL_METHOD.to_owned(), CancelParams { request_id: request_id.to_owned() });
+            let message = Message::Notification { method, params: Some(params.to_value()) };
+            // An executor that does not read is not told.
+            return self.outbox.try_send(message.encode().into()).is_ok();
+        }
+        let offered = self.cancel_offered.load(Ordering::Relaxed) || has(Defect::CancelNotOffered);
+        let goes_on = !matches!(phase, Phase::Refused) && self.routes.is_open(request_id);
+        let wants = offered && goes_on && !(is_calling && has(Defect::CallsNotCancelled));
+        wants && self.ask_to_cancel(request_id)
+    }
+
+    /// Tells the executor of a stream that was read to its end, which only a switch does.
+    pub(super) fn cancel_ended(&self, request_id: &str) {
+        if self.defects().has(Defect::EndedStreamsCancelled) && self.cancel_offered.load(Ordering::Relaxed) {
+            self.ask_to_cancel(request_id);
+        }
+    }
+
+    fn ask_to_cancel(&self, request_id: &str) -> bool {
+        let id = format!("cancel-{request_id}");
+        let names_itself = self.defects().has(Defect::CancelNamesItself);
+        let request_id = if names_itself { id.clone() } else { request_id.to_owned() };
+        let params = Some(CancelParams { request_id }.to_value());
+        let message = Message::Request { id: Id::Text(id), method: CANCEL_METHOD.to_owned(), params };
         // An executor that does not read is not told.
-        let _ = self.outbox.try_send(message.encode().into());
+        let told = self.outbox.try_send(message.encode().into()).is_ok();
+        self.routes.count_cancel(told);
+        told
+    }
+
+    /// Waits until all cancel requests were answered, which only a switch does.
+    pub(super) async fn cancelled(&self) {
+        if self.defects().has(Defect::CallsWaitForCancel) {
+            self.routes.cancels_answered().await;
+        }
     }
 }
 
@@ -196,7 +219,10 @@ fn handle(frame: &[u8], routes: &Routes, replies: &mpsc::Sender<Bytes>) -> Resul
 }
 
 fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) -> Result<(), Disconnect> {
-    let taken = matches!(id, Id::Integer(id) if routes.answer(*id, result));
+    let taken = match id {
+        Id::Integer(id) => routes.answer(*id, result),
+        Id::Text(_) => routes.cancel_answered(),
+    };
     if !taken && routes.defects().has(Defect::LateAnswerIsFatal) {
         return Err(Disconnect::Malformed("answer to no call".into()));
     }

@@ -47,6 +47,8 @@ pub(super) struct Routes {
     defects: Defects,
     /// Whether the connection is gone.
     gone: watch::Sender<bool>,
+    /// Cancel requests that were not answered.
+    cancels: watch::Sender<usize>,
 }
 
 /// What the lock guards.
@@ -103,7 +105,12 @@ pub(super) enum Release {
 impl Routes {
     /// Empty maps, connected.
     pub(super) fn new(defects: Defects) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), defects, gone: watch::Sender::new(false) })
+        Arc::new(Self {
+            table: Mutex::default(),
+            defects,
+            gone: watch::Sender::new(false),
+            cancels: watch::Sender::new(0),
+        })
     }
 
     /// The switches that are on.
@@ -205,6 +212,11 @@ impl Routes {
         }
     }
 
+    /// The end of the stream has not come.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.table.lock().routes.contains_key(id)
+    }
+
     /// The last frame of a stream whose queue had no room for it.
     pub(super) fn take_record(&self, id: &str) -> Option<Frame> {
         self.table.lock().records.remove(id)
@@ -215,6 +227,26 @@ impl Routes {
         let call = self.table.lock().pending.remove(&id);
         // The caller may have gone away just now.
         call.map(|call| call.send(Ok(result))).is_some()
+    }
+
+    /// A cancel request was sent.
+    pub(super) fn count_cancel(&self, sent: bool) {
+        self.cancels.send_modify(|waiting| *waiting += usize::from(sent));
+    }
+
+    /// A cancel request was answered; false when none was waiting for that.
+    pub(super) fn cancel_answered(&self) -> bool {
+        self.cancels.send_if_modified(|waiting| {
+            let had = *waiting > 0;
+            *waiting = waiting.saturating_sub(1);
+            had
+        })
+    }
+
+    /// Waits until all cancel requests were answered.
+    pub(super) async fn cancels_answered(&self) {
+        // An error would mean that there is no connection to wait for.
+        let _ = self.cancels.subscribe().wait_for(|waiting| *waiting == 0).await;
     }
 
     /// Takes a frame; false when a switch makes it the end of the connection.

@@ -7,8 +7,10 @@ use exec_http::protocol::limits::{
     ACTIVE_STREAMS, DELTA_BYTES, OUTBOUND_BYTES, QUEUED_REQUEST_BYTES, QUEUED_REQUESTS, REPLY_BYTES, REQUEST_ID_BYTES,
     WAITING_HEADS,
 };
-use exec_http::protocol::session::{Attach, AttachError, CloseReason, ExchangeId, Session};
+use exec_http::protocol::session::{Attach, AttachError, CloseReason, ExchangeId, Extensions, Session};
 use serde_json::{Value, json};
+
+mod cancel;
 
 const SESSION_ID: &str = "session-1";
 
@@ -30,7 +32,11 @@ fn codes(session: &mut Session) -> Vec<(i64, Option<String>)> {
 
 /// A session after the handshake.
 fn ready() -> Session {
-    let mut session = Session::new();
+    ready_with(Extensions::NONE)
+}
+
+fn ready_with(extensions: Extensions) -> Session {
+    let mut session = Session::new(extensions);
     take(&mut session, &json!({"id": 0, "method": "initialize", "params": {"clientName": "test"}}));
     assert_eq!(session.poll_attach(), Some(Attach { resume: None }));
     session.handle_attach(Ok(SESSION_ID));
@@ -150,7 +156,7 @@ fn an_active_stream_id_is_refused_for_streams_only_and_free_when_its_stream_is_o
 
 #[test]
 fn the_handshake_is_checked_after_the_params_are_read() {
-    let mut session = Session::new();
+    let mut session = Session::new(Extensions::NONE);
     take(&mut session, &json!({"id": 1, "method": "http/request", "params": {}}));
     take(&mut session, &request("s", false));
     take(&mut session, &json!({"id": 1, "method": "process/start"}));
@@ -177,7 +183,7 @@ fn the_handshake_is_checked_after_the_params_are_read() {
 
 #[test]
 fn a_refused_session_may_be_asked_for_again() {
-    let mut session = Session::new();
+    let mut session = Session::new(Extensions::NONE);
     let resume = json!({"id": 0, "method": "initialize", "params": {"clientName": "c", "resumeSessionId": "old"}});
     for (refusal, code) in [(AttachError::Unknown, -32600), (AttachError::Attached, -32010)] {
         take(&mut session, &resume);
@@ -192,7 +198,7 @@ fn a_refused_session_may_be_asked_for_again() {
 
 #[test]
 fn initialized_without_a_session_closes_after_what_waits_was_sent() {
-    let mut session = Session::new();
+    let mut session = Session::new(Extensions::NONE);
     take(&mut session, &json!({"id": 1, "method": "unknown"}));
     take(&mut session, &json!({"method": "initialized"}));
     take(&mut session, &json!({"id": 2, "method": "unknown"}));

@@ -1,0 +1,63 @@
+//! The tasks of the exchanges of one connection.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use crate::protocol::session::ExchangeId;
+
+/// Exchanges that go on, each a task. Dropping them ends them, and with them their upstream connections.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    /// The tasks; each returns its id.
+    tasks: JoinSet<ExchangeId>,
+    /// Ends a task. A task that ended may still be here until it is joined.
+    handles: HashMap<ExchangeId, AbortHandle>,
+}
+
+impl Exchanges {
+    /// Starts one.
+    pub(super) fn spawn(&mut self, id: ExchangeId, run: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.tasks.spawn(async move {
+            run.await;
+            id
+        });
+        self.handles.insert(id, handle);
+    }
+
+    /// Ends one, unless it has ended.
+    pub(super) fn abort(&mut self, id: ExchangeId) {
+        if let Some(handle) = self.handles.remove(&id) {
+            handle.abort();
+        }
+    }
+
+    /// Waits until one has ended; `None` when there is none. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// It panicked: a bug of this executor.
+    pub(super) async fn ended(&mut self) -> Option<Result<(), JoinError>> {
+        let ended = self.tasks.join_next().await?;
+        Some(self.forget(ended))
+    }
+
+    /// As [`Exchanges::ended`], without waiting.
+    pub(super) fn try_ended(&mut self) -> Option<Result<(), JoinError>> {
+        let ended = self.tasks.try_join_next()?;
+        Some(self.forget(ended))
+    }
+
+    fn forget(&mut self, ended: Result<ExchangeId, JoinError>) -> Result<(), JoinError> {
+        match ended {
+            Ok(id) => {
+                self.handles.remove(&id);
+                Ok(())
+            }
+            // By `abort`.
+            Err(error) if error.is_cancelled() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
