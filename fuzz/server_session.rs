@@ -5,6 +5,7 @@
 mod oracle;
 
 use std::collections::HashSet;
+use std::iter;
 use std::ops::ControlFlow;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use exec_http::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
 use exec_http::protocol::http::{RequestParams, ResponseHead};
 use exec_http::protocol::limits::{DELTA_BYTES, REQUEST_ID_BYTES};
-use exec_http::protocol::session::{AttachError, ExchangeId, Session};
+use exec_http::protocol::session::{AttachError, ExchangeId, Extensions, Session};
 use serde_json::{Value, json};
 
 use self::oracle::{Oracle, Resume};
@@ -72,6 +73,8 @@ pub enum Operation {
     Transmit(u8),
     /// The connection ends.
     Stop,
+    /// The client cancels the calls of that row of [`request_id`].
+    Cancel(u8),
 }
 
 /// What the registry answers.
@@ -196,7 +199,7 @@ fn small(rest: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
 /// Applies the operations to a session and to the oracle, which must agree after each; then brings what is under way to
 /// its end.
 pub fn run(operations: &[Operation]) {
-    let mut run = Run::default();
+    let mut run = Run::new();
     for operation in operations {
         run.apply(operation);
         run.compare();
@@ -205,7 +208,6 @@ pub fn run(operations: &[Operation]) {
 }
 
 /// A session beside its oracle.
-#[derive(Default)]
 struct Run {
     /// What is tested.
     session: Session,
@@ -228,6 +230,20 @@ struct Run {
 }
 
 impl Run {
+    fn new() -> Self {
+        Self {
+            session: Session::new(Extensions::ALL),
+            oracle: Oracle::default(),
+            started: Vec::new(),
+            names: HashSet::new(),
+            requests: 0,
+            asked: 0,
+            answered: 0,
+            streams: 0,
+            terminals: 0,
+        }
+    }
+
     fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::Initialize(row) => {
@@ -288,6 +304,7 @@ impl Run {
                 self.session.stop();
                 self.oracle.stop();
             }
+            Operation::Cancel(number) => self.cancel(&request_id(number)),
             Operation::Head(which)
             | Operation::Chunk(which, _)
             | Operation::End(which)
@@ -325,6 +342,15 @@ impl Run {
         self.frame(&frame, true);
         let params = RequestParams::from_value(Some(params)).expect("legal params");
         self.oracle.request(id, params, frame.len());
+    }
+
+    fn cancel(&mut self, request_id: &str) {
+        let id = self.next_call_id();
+        let params = json!({"requestId": request_id});
+        self.frame(format!(r#"{{"params":{params},"method":"http/request/cancel","id":{id}}}"#).as_bytes(), true);
+        let number = |exchange| self.started.iter().find(|(started, _)| *started == exchange).map(|(_, call)| *call);
+        let cancelled: Vec<_> = iter::from_fn(|| self.session.poll_cancel()).filter_map(number).collect();
+        assert_eq!(cancelled, self.oracle.cancel(id, request_id));
     }
 
     fn start(&mut self) -> ControlFlow<()> {

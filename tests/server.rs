@@ -308,6 +308,23 @@ async fn a_disconnect_closes_upstream_at_once_also_when_the_queue_is_full() {
 }
 
 #[tokio::test]
+async fn a_cancelled_call_closes_its_upstream_at_once_and_makes_room() {
+    let silent = Origin::silent().await;
+    let mut peer = Peer::ready().await;
+    for number in 0..=WAITING_HEADS {
+        peer.request(&number.to_string(), &silent.url("/"), number % 2 == 0).await;
+    }
+    silent.wait_for_connections(WAITING_HEADS).await;
+    for number in ["0", "1"] {
+        peer.send(json!({"id": "c", "method": "http/request/cancel", "params": {"requestId": number}})).await;
+        assert_eq!(peer.refusal().await, (-32603, kind("cancelled")));
+        assert_eq!(peer.next().await, json!({"id": "c", "result": {"cancelled": true}}));
+    }
+    silent.wait_for_connections(WAITING_HEADS + 1).await;
+    timeout(Duration::from_secs(1), silent.closed(2)).await.expect("CANCEL-5");
+}
+
+#[tokio::test]
 async fn replies_made_before_a_violation_are_sent_before_the_close() {
     let mut peer = Peer::connect();
     peer.send(json!({"id": 1, "method": "unknown"})).await;

@@ -97,7 +97,11 @@ impl Oracle {
                 "executorVersion": version(),
                 "capabilities": {"httpHeaderEnvVars": true},
             });
-            self.answer(json!({"id": id, "result": {"sessionId": session_id, "environmentInfo": environment}}));
+            let capabilities = json!({"httpHeaderEnvVars": true, "httpRequestCancel": true});
+            self.answer(json!({
+                "id": id,
+                "result": {"sessionId": session_id, "environmentInfo": environment, "capabilities": capabilities},
+            }));
         } else if let Some((code, text)) = refusal {
             self.phase = Phase::New;
             self.refuse(id, code, None, text);
@@ -224,6 +228,36 @@ impl Oracle {
         }
         self.set(number, if done { State::Over } else { State::Streaming { seq: seq + 1 } });
         self.push(json!({"method": "http/request/bodyDelta", "params": frame}));
+    }
+
+    /// Ends all calls of that id, those that were started first. Returns these, as far as the connection lives.
+    pub fn cancel(&mut self, id: Value, name: &str) -> Vec<usize> {
+        match self.phase {
+            Phase::New | Phase::Attaching { .. } => {
+                self.refuse(id, -32600, None, "client must call initialize before http/request/cancel");
+                return Vec::new();
+            }
+            Phase::Greeted => {
+                self.refuse(id, -32600, None, "client must send initialized before http/request/cancel");
+                return Vec::new();
+            }
+            Phase::Ready | Phase::Closed(_) => {}
+        }
+        let named = |number: &usize| self.calls[*number].params.request_id == name;
+        let started: BTreeSet<usize> = self.asked.union(&self.streams).copied().filter(named).collect();
+        let queued: Vec<usize> = self.queued.iter().copied().filter(named).collect();
+        let any = !(started.is_empty() && queued.is_empty());
+        let text = "http/request failed: the client cancelled it";
+        for number in &started {
+            self.fail(*number, text, Some("cancelled"));
+        }
+        for number in queued {
+            let id = self.calls[number].id.clone();
+            self.set(number, State::Over);
+            self.refuse(id, -32603, Some("cancelled"), text);
+        }
+        self.answer(json!({"id": id, "result": {"cancelled": any}}));
+        if self.close_reason().is_some() { Vec::new() } else { started.into_iter().collect() }
     }
 
     pub fn stop(&mut self) {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use exec_http::server::Server;
+use exec_http::protocol::session::Extensions;
+use exec_http::server::{Server, ServerConfig};
 use exec_http::transport::websocket::Listener;
 
 /// Run an executor.
@@ -14,6 +15,9 @@ pub(crate) struct Serve {
     /// `stdio`, or `ws://ADDRESS:PORT` with a loopback address; port 0 lets the system choose. The websocket form prints its URL.
     #[arg(long, value_name = "WHERE", default_value = "ws://127.0.0.1:0")]
     listen: Listen,
+    /// Offer nothing beyond the revisions of the protocol: no `http/request/cancel`.
+    #[arg(long)]
+    no_extensions: bool,
 }
 
 /// Where clients come from.
@@ -52,15 +56,16 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let code = runtime.block_on(async {
         // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
         let listen = arguments.listen.clone();
-        tokio::spawn(serve(listen)).await.unwrap_or(ExitCode::FAILURE)
+        let extensions = if arguments.no_extensions { Extensions::NONE } else { Extensions::ALL };
+        tokio::spawn(serve(listen, ServerConfig { extensions })).await.unwrap_or(ExitCode::FAILURE)
     });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(listen: Listen) -> ExitCode {
-    let server = Server::default();
+async fn serve(listen: Listen, config: ServerConfig) -> ExitCode {
+    let server = Server::new(config);
     let serving = match listen {
         Listen::Stdio => {
             let server = server.clone();

@@ -189,7 +189,6 @@ impl Session {
         self.queue.clear();
         self.exchanges.clear();
         self.stream_ids.clear();
-        self.cancelled.clear();
         (self.waiting_heads, self.active_streams) = (0, 0);
         if reason == CloseReason::RepliesUnread {
             self.outbox.clear();
@@ -209,6 +208,10 @@ impl Session {
     }
 
     fn reply(&mut self, message: &Message) {
+        // One frame can have several answers, and the first of them may close the connection.
+        if matches!(self.phase, Phase::Closing(_)) {
+            return;
+        }
         self.outbox.push(message.encode());
         if self.outbox.bytes() > REPLY_BYTES {
             self.close(CloseReason::RepliesUnread);

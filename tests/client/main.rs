@@ -2,6 +2,7 @@
 
 mod body;
 mod calls;
+mod cancel;
 mod disconnect;
 mod executor;
 mod handshake;

@@ -73,6 +73,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         20 => (0..6_u8).prop_map(Operation::Transmit),
         6 => any::<u8>().prop_map(Operation::Frame),
         2 => (0..40_usize).prop_map(Operation::Unknown),
+        8 => any::<u8>().prop_map(Operation::Cancel),
         2 => handshake_step(),
         1 => Just(Operation::Stop),
     ]

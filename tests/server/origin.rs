@@ -130,6 +130,12 @@ impl Origin {
         self.seen.subscribe().wait_for(|seen| seen.connections > 0 && seen.open == 0).await.expect("the sender lives");
     }
 
+    /// Waits until so many of its connections are closed.
+    pub(crate) async fn closed(&self, count: usize) {
+        let closed = |seen: &Seen| seen.connections - seen.open >= count;
+        self.seen.subscribe().wait_for(closed).await.expect("the sender lives");
+    }
+
     /// Waits until its peers take nothing more, or have taken more than `limit` bytes; how many bytes they took.
     pub(crate) async fn wait_until_blocked(&self, limit: usize) -> usize {
         let mut seen = self.seen.subscribe();

@@ -132,8 +132,8 @@ impl Session {
         started.sort_unstable();
         let cancelled = !queued.is_empty() || !started.is_empty();
         for id in started {
-            self.handle_failure(id, given_up());
             self.cancelled.push_back(id);
+            self.handle_failure(id, given_up());
         }
         for Queued { call, params, .. } in queued {
             if params.stream_response {
@@ -147,7 +147,9 @@ impl Session {
 
     /// An exchange that was cancelled: its upstream connection is to be dropped. What it still hands in is ignored.
     pub fn poll_cancel(&mut self) -> Option<ExchangeId> {
-        self.cancelled.pop_front()
+        let id = self.cancelled.pop_front();
+        // When the connection closes, everything ends.
+        id.filter(|_| self.poll_close().is_none())
     }
 }
 

@@ -71,7 +71,7 @@ impl Queue {
         Some(queued)
     }
 
-    /// Takes out every request of that `requestId`, oldest first of either kind.
+    /// Takes out every request of that `requestId`, oldest first.
     pub(super) fn take(&mut self, request_id: &str) -> Vec<Queued> {
         let mut taken = Vec::new();
         for queue in [&mut self.streamed, &mut self.buffered] {
@@ -80,6 +80,7 @@ impl Queue {
                 if queued.params.request_id == request_id { taken.push(queued) } else { queue.push_back(queued) }
             }
         }
+        taken.sort_unstable_by_key(|queued| queued.id);
         self.bytes -= taken.iter().map(|queued| queued.bytes).sum::<usize>();
         taken
     }
