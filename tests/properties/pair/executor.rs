@@ -28,7 +28,7 @@ struct Exchange {
 
 /// Serves a connection until the relay cuts it, the client closes it, or nothing happens any more.
 pub(super) async fn serve(Connection { mut reader, mut writer }: Connection, scenario: Scenario) -> Log {
-    let mut session = Session::new(Extensions::ALL);
+    let mut session = Session::new(Extensions::NONE);
     let mut relay = Relay::new(&scenario);
     let mut exchanges = BTreeMap::new();
     'open: loop {
@@ -38,9 +38,6 @@ pub(super) async fn serve(Connection { mut reader, mut writer }: Connection, sce
         while let Some((id, params)) = session.poll_start() {
             let call = call_number(&params);
             exchanges.insert(id, Exchange { call, steps: 0, due: next_due(&scenario.calls[call]) });
-        }
-        while let Some(id) = session.poll_cancel() {
-            exchanges.remove(&id);
         }
         while let Some(frame) = session.poll_transmit() {
             // A client that is gone closes its own side too, which ends the loop.
