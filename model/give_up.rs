@@ -126,7 +126,7 @@ fn overflow_against_drop() {
 /// A consumer that has read the end tells nothing, whatever becomes of the connection.
 #[test]
 fn end_read_against_disconnect() {
-    Model::pair("end read against disconnect").results(&["whole", "cut off"], || {
+    Model::trio("end read against disconnect").results(&["whole", "cut off"], || {
         let (routes, mut route, given_up) = sent(Kind::Stream);
         let key = route.key();
         routes.answer(key, Ok(Value::Null));
