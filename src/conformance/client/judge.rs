@@ -15,6 +15,7 @@ use crate::conformance::case::{Action, Condition, Expect, Step};
 use crate::conformance::judge::{FailKind, Fault, Progress, Scene, Setting, Violation, shown};
 use crate::conformance::matcher::{Answered, match_json, match_outcome};
 use crate::conformance::trace::{Event, What};
+use crate::protocol::cancel::CANCEL_METHOD;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use call::{Call, Outcome};
@@ -55,6 +56,7 @@ impl Scene for Client {
             What::Received { connection, text, .. } => {
                 self.connection(connection).handle_received(text)?;
                 self.join(connection, &mut setting.names)?;
+                self.check_cancel(connection)?;
             }
             What::Pong { connection, text } => self.connection(connection).pongs.push(text.clone()),
             What::Garbage { connection, reason } => {
@@ -142,6 +144,20 @@ impl Client {
         } else if is_later && self.calls.values().any(|call| call.connection == connection && call.url == url) {
             let expected = "no call of an earlier connection";
             return Err(Violation::new(FailKind::Assertion, "CLOSE-12", expected, &asked.text));
+        }
+        Ok(())
+    }
+
+    /// Whether the newest request gives up a call that the application has seen the executor end.
+    fn check_cancel(&self, connection: &str) -> Result<(), Violation> {
+        let newest = self.connections.get(connection).and_then(|found| found.requests.last());
+        let Some(asked) = newest.filter(|asked| asked.method == CANCEL_METHOD && !asked.taken) else { return Ok(()) };
+        let names = |call: &Call| {
+            call.connection == connection && call.request_id.as_deref() == asked.params["requestId"].as_str()
+        };
+        if self.calls.values().any(|call| names(call) && call.is_ended_by_executor()) {
+            let expected = "no cancel request for a call that the executor has ended";
+            return Err(Violation::new(FailKind::Assertion, "STREAM-31", expected, &asked.text));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::conformance::client::messages::{Chunk, Failure, Header, Seen};
+use crate::conformance::client::messages::{Chunk, Failure, Header, Kind, Seen};
 use crate::conformance::client::receives::Receives;
 use crate::conformance::judge::{FailKind, Fault, Violation};
 use crate::conformance::trace::{Body, sha256};
@@ -123,6 +123,15 @@ impl Sent {
 }
 
 impl Call {
+    /// The application has seen the end of its stream, a clean one or the executor's error.
+    pub(super) fn is_ended_by_executor(&self) -> bool {
+        match &self.outcome {
+            Some(Outcome::End) => true,
+            Some(Outcome::Failed(failure)) => matches!(failure.kind, Kind::Remote | Kind::Rpc),
+            None => false,
+        }
+    }
+
     /// The suite sent a message on the connection of this call.
     pub(super) fn handle_sent(&mut self, message: &Value, data: Option<&[u8]>) {
         let params = &message["params"];

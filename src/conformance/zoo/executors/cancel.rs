@@ -17,7 +17,7 @@ use crate::protocol::limits::WAITING_HEADS;
 use crate::protocol::session::INITIALIZE_METHOD;
 
 /// Frames of a stream in full flow.
-const FLOW_FRAMES: u64 = 8;
+const FLOW_FRAMES: u64 = 2;
 
 /// All of them.
 pub(super) const DEFECTS: &[Specimen] = &[
@@ -115,7 +115,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
     Specimen::executor(
         "cancel-fails-in-full-flow",
         "CANCEL-3",
-        "A stream of which more than 8 frames were sent cannot be cancelled.",
+        "A stream of which more than 2 frames were sent cannot be cancelled.",
         in_full_flow,
     )
     .offering(CANCEL),
