@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
 use exec_http::conformance::case::{Case, Half};
+use exec_http::conformance::declaration::CANCEL;
 use exec_http::conformance::judge::{Judge, Judgement, State, judge};
 use exec_http::conformance::suites;
 use exec_http::conformance::trace::{Event, Trace, What};
@@ -22,8 +23,11 @@ const BODY_BYTES: u64 = 64 * 1024;
 
 /// Cases of the suite that the peer of this law can pass.
 static CASES: LazyLock<Vec<&Case>> = LazyLock::new(|| {
-    let cases: Vec<&Case> = suites::of(Half::Executor).iter().filter(|case| is_playable(case)).collect();
-    assert!(cases.len() * 5 > suites::of(Half::Executor).len() * 4, "only {} cases are played", cases.len());
+    // A peer that cancels would have to put the end of a call before the answer; this one sends both in any order.
+    let cancels = |case: &&Case| case.needs.iter().any(|need| need == CANCEL);
+    let all: Vec<&Case> = suites::of(Half::Executor).iter().filter(|case| !cancels(case)).collect();
+    let cases: Vec<&Case> = all.iter().copied().filter(|case| is_playable(case)).collect();
+    assert!(cases.len() * 5 > all.len() * 4, "only {} of {} cases are played", cases.len(), all.len());
     cases
 });
 
