@@ -277,7 +277,6 @@ impl Stream {
 
     /// Parts with the stream behind its last frame.
     fn release(mut self) {
-        self.link.cancel_ended(&self.request_id);
         self.link.routes().release(&self.request_id, Release::Read);
         self.phase = Phase::Released;
     }

@@ -133,8 +133,6 @@ defects! {
         "Streams are given up at the executor, and calls that wait for their response are not.";
     CancelledFrameIsFatal = "cancelled-frame-is-fatal", "STREAM-31",
         "The error by which the executor ends a stream that was given up ends the connection.";
-    EndedStreamsCancelled = "ended-streams-cancelled", "STREAM-31",
-        "Streams that were read to their end are given up at the executor, too.";
     CancelNotOffered = "cancel-not-offered", "CANCEL-8",
         "Streams are given up at an executor that has not offered it.";
     CallsWaitForCancel = "calls-wait-for-cancel", "CANCEL-8",

@@ -90,13 +90,6 @@ impl Link {
         wants && self.ask_to_cancel(request_id)
     }
 
-    /// Tells the executor of a stream that was read to its end, which only a switch does.
-    pub(super) fn cancel_ended(&self, request_id: &str) {
-        if self.defects().has(Defect::EndedStreamsCancelled) && self.cancel_offered.load(Ordering::Relaxed) {
-            self.ask_to_cancel(request_id);
-        }
-    }
-
     fn ask_to_cancel(&self, request_id: &str) -> bool {
         let id = format!("cancel-{request_id}");
         let names_itself = self.defects().has(Defect::CancelNamesItself);
