@@ -149,6 +149,22 @@ fn each_invariant_has_its_clause() {
 }
 
 #[test]
+fn a_cancelled_stream_has_ended_before_the_answer() {
+    let case = case(CASE);
+    let cancel = r#"{"id":8,"method":"http/request/cancel","params":{"requestId":"s"}}"#;
+    let answer = |cancelled: bool| format!(r#"{{"id":8,"result":{{"cancelled":{cancelled}}}}}"#);
+    let open = || Script::new(&case).sent(STREAMED).sent(cancel).sent(BARRIER).received(HEAD);
+    let whole = |script: Script<'_>| {
+        let script = script.received(&delta(1, "YWI=", r#","done":true"#));
+        script.received(PASSED).finish()
+    };
+    assert!(
+        matches!(open().received(&answer(true)).finish(), Judgement::Fail(_, finding) if finding.clause == "CANCEL-6")
+    );
+    assert_eq!(whole(open().received(&answer(false))), Judgement::Pass);
+}
+
+#[test]
 fn frames_of_a_refused_call_break_their_own_clause() {
     let text = CASE.replace("<- 1 200\n<- deltas s \"ab\"", "<- 1 error -32602");
     let case = case(&text);

@@ -174,6 +174,23 @@ fn a_clean_end_needs_a_terminal_frame() {
     }
 }
 
+fn cancel(id: &str, request_id: &str) -> Vec<What> {
+    received(json!({"id": id, "method": "http/request/cancel", "params": {"requestId": request_id}}))
+}
+
+#[test]
+fn a_cancel_request_is_offered_and_names_a_call_once() {
+    let offer = || sent(json!({"id": "i", "result": {"sessionId": "s", "capabilities": {"httpRequestCancel": true}}}));
+    let body = || [hi(), read(), chunk("hi"), read(), end()].concat();
+    breaks("CANCEL-8", WHOLE, &[answered(), cancel("c", "r")]);
+    breaks("CANCEL-8", WHOLE, &[offer(), answered(), cancel("c", "other")]);
+    breaks("CANCEL-8", WHOLE, &[offer(), answered(), cancel("c", "r"), cancel("d", "r")]);
+    // Who is told to give up may be just sending the end.
+    passes(WHOLE, &[offer(), answered(), cancel("c", "r"), body()]);
+    let again = "call a stream\n<- a\na => 200 \"hi\" end end";
+    breaks("STREAM-31", again, &[offer(), answered(), body(), cancel("c", "r")]);
+}
+
 #[test]
 fn an_outcome_stays() {
     let again = "call a stream\n<- a\na => 200 \"hi\" end end";
