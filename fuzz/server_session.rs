@@ -47,6 +47,9 @@ pub enum Operation {
         request_id: u8,
         /// Whether the body comes as deltas.
         stream: bool,
+        /// What the executor may send of the body at first.
+        #[arbitrary(with = first_credit)]
+        credit: Option<u64>,
         /// The frame is padded to this length.
         #[arbitrary(default)]
         bytes: usize,
@@ -75,6 +78,8 @@ pub enum Operation {
     Stop,
     /// The client cancels the calls of that row of [`request_id`].
     Cancel(u8),
+    /// The client allows so many bytes more of the stream of that row of [`request_id`].
+    Credit(u8, #[arbitrary(with = small)] usize),
 }
 
 /// What the registry answers.
@@ -187,6 +192,14 @@ fn burst(rest: &mut Unstructured<'_>) -> arbitrary::Result<u16> {
     }
 }
 
+/// None for one half, and for the largest of the other half as much as can be.
+fn first_credit(rest: &mut Unstructured<'_>) -> arbitrary::Result<Option<u64>> {
+    Ok(match rest.arbitrary::<u8>()? {
+        255 => Some(u64::MAX),
+        number => number.checked_sub(128).map(u64::from),
+    })
+}
+
 /// Seldom large: the bytes of one delta, and one more.
 fn small(rest: &mut Unstructured<'_>) -> arbitrary::Result<usize> {
     match rest.arbitrary::<u8>()? {
@@ -268,10 +281,12 @@ impl Run {
                 self.frame(br#"{"method":"initialized"}"#, false);
                 self.oracle.initialized();
             }
-            Operation::Request { request_id: number, stream, bytes } => self.request(request_id(number), stream, bytes),
+            Operation::Request { request_id: number, stream, credit, bytes } => {
+                self.request(request_id(number), stream, credit, bytes);
+            }
             Operation::Burst(count, stream) => {
                 for _ in 0..count {
-                    self.request(format!("burst {}", self.requests), stream, 0);
+                    self.request(format!("burst {}", self.requests), stream, None, 0);
                 }
             }
             Operation::Frame(row) => {
@@ -305,6 +320,7 @@ impl Run {
                 self.oracle.stop();
             }
             Operation::Cancel(number) => self.cancel(&request_id(number)),
+            Operation::Credit(number, bytes) => self.credit(&request_id(number), bytes as u64),
             Operation::Head(which)
             | Operation::Chunk(which, _)
             | Operation::End(which)
@@ -332,11 +348,14 @@ impl Run {
         }
     }
 
-    fn request(&mut self, request_id: String, stream: bool, bytes: usize) {
+    fn request(&mut self, request_id: String, stream: bool, credit: Option<u64>, bytes: usize) {
         let id = self.next_call_id();
-        let params = json!({
+        let mut params = json!({
             "requestId": request_id, "method": "GET", "url": format!("http://h/{}", self.requests), "streamResponse": stream,
         });
+        if credit.is_some() {
+            params["creditBytes"] = json!(credit);
+        }
         let mut frame = format!(r#"{{"id":{id},"method":"http/request","params":{params}}}"#).into_bytes();
         frame.resize(frame.len().max(bytes), b' ');
         self.frame(&frame, true);
@@ -351,6 +370,15 @@ impl Run {
         let number = |exchange| self.started.iter().find(|(started, _)| *started == exchange).map(|(_, call)| *call);
         let cancelled: Vec<_> = iter::from_fn(|| self.session.poll_cancel()).filter_map(number).collect();
         assert_eq!(cancelled, self.oracle.cancel(id, request_id));
+    }
+
+    fn credit(&mut self, request_id: &str, bytes: u64) {
+        let params = json!({"requestId": request_id, "bytes": bytes});
+        self.frame(format!(r#"{{"params":{params},"method":"http/request/credit"}}"#).as_bytes(), false);
+        let credited = iter::from_fn(|| self.session.poll_credit());
+        let number = |exchange| self.started.iter().find(|(started, _)| *started == exchange).map(|(_, call)| *call);
+        let credited: Vec<_> = credited.map(|exchange| number(exchange).expect("one that was started")).collect();
+        assert_eq!(credited, Vec::from_iter(self.oracle.credit(request_id, bytes)));
     }
 
     fn start(&mut self) -> ControlFlow<()> {
@@ -385,8 +413,9 @@ impl Run {
             }
             Operation::Chunk(_, bytes) => {
                 let data = body(call, bytes);
-                self.oracle.chunk(call, &data);
-                self.session.handle_chunk(exchange, data.into());
+                let allowed = self.oracle.chunk(call, &data);
+                let rest = self.session.handle_chunk(exchange, data.clone().into());
+                assert_eq!(rest, data[allowed..]);
             }
             Operation::End(_) => {
                 self.session.handle_end(exchange);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use crate::protocol::delta::{BodyDelta, DeltaFault};
 use crate::protocol::http::ParamsError;
 use crate::protocol::stream::{Outcome, StreamError};
-use crate::routes::{Abandoned, AnswerError, Census, Key, Kind, Limits, OnFull, Route, Routes};
+use crate::routes::{AnswerError, Census, Key, Kind, Limits, Notices, OnFull, Route, Routes};
 use crate::sync;
 
 /// What a frame of a model is charged: it is smaller.
@@ -94,17 +95,38 @@ pub(crate) fn recorded(
     queue_frames: usize,
     queue_bytes: usize,
 ) -> (sync::Arc<Routes>, Arc<Mutex<Vec<Key>>>) {
-    let given_up: Arc<Mutex<Vec<Key>>> = Arc::default();
+    let recorder = Recorder::default();
+    let given_up = Arc::clone(&recorder.given_up);
     let limits = Limits { routes: 4, slot_uses: 2, queue_frames, queue_bytes };
-    (Routes::new(limits, on_full, Box::new(Recorder(Arc::clone(&given_up)))), given_up)
+    (Routes::new(limits, on_full, Box::new(recorder)), given_up)
 }
 
-/// Notes the calls that were given up. Its lock is no part of the model: it is never held while another thread runs.
-struct Recorder(Arc<Mutex<Vec<Key>>>);
+/// A table whose executor keeps to a credit: each stream is allowed one byte at a time. And how often it said that credit waits.
+pub(crate) fn credited() -> (sync::Arc<Routes>, Arc<AtomicUsize>) {
+    let recorder = Recorder::default();
+    let notices = Arc::clone(&recorder.notices);
+    let limits = Limits { routes: 4, slot_uses: 2, queue_frames: 1, queue_bytes: 8 };
+    let routes = Routes::new(limits, OnFull::Fail, Box::new(recorder));
+    routes.keep_credit();
+    (routes, notices)
+}
 
-impl Abandoned for Recorder {
+/// Notes what the executor is to be told. Its lock is no part of the model: it is never held while another thread runs.
+#[derive(Default)]
+struct Recorder {
+    /// The calls that were given up.
+    given_up: Arc<Mutex<Vec<Key>>>,
+    /// How often credit waited.
+    notices: Arc<AtomicUsize>,
+}
+
+impl Notices for Recorder {
     fn abandoned(&self, key: Key) {
-        self.0.lock().expect("no panic under this lock").push(key);
+        self.given_up.lock().expect("no panic under this lock").push(key);
+    }
+
+    fn credit_waits(&self) {
+        self.notices.fetch_add(1, Ordering::Relaxed);
     }
 }
 

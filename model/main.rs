@@ -13,6 +13,7 @@ use exec_http::protocol;
 mod explore;
 
 mod answer_drop;
+mod credit;
 mod deliver_drop;
 mod disconnect_wakes;
 mod give_up;

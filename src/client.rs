@@ -5,8 +5,8 @@
 //! | [`call`] | one `http/request`: options, params, response |
 //! | [`body`] | the streamed body |
 //! | [`error`] | why a connection, a request or a call failed |
-//! | `cancel` | tells the executor of calls that were given up |
 //! | `link` | the task that reads and writes one connection |
+//! | `notices` | tells the executor of calls that were given up, and of bytes that it may send |
 //! | `routes` | which call an answer or a frame belongs to, and what waits for its consumer |
 //! | `name` | how a route is called on the wire |
 
@@ -25,10 +25,10 @@ use crate::transport::Connection;
 
 pub mod body;
 pub mod call;
-mod cancel;
 pub mod error;
 mod link;
 mod name;
+mod notices;
 mod routes;
 
 pub use body::Body;
@@ -71,7 +71,8 @@ pub struct Client {
     session_id: String,
 }
 
-/// What happens when the consumer of a body is slower than the executor (`ROUTE-8`, `ROUTE-11`, `ROUTE-14`).
+/// What happens when the consumer of a body is slower than the executor (`ROUTE-8`, `ROUTE-11`, `ROUTE-14`), and the executor
+/// does not offer credit: one that does sends no more than there is room for, and waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueuePolicy {
     /// A stream ends with an overflow, all others go on: the one whose frames are too many, or the one that holds most bytes.
@@ -121,7 +122,8 @@ impl Default for ClientConfig {
 pub struct Usage {
     /// Calls in flight, and bodies whose end was not seen yet.
     pub routes: usize,
-    /// Bytes of the frames that wait; a small frame counts as [`limits::FRAME_CHARGE_BYTES`].
+    /// Bytes of the frames that wait. Where the executor does not keep to a credit, a small frame counts as
+    /// [`limits::FRAME_CHARGE_BYTES`].
     pub queued_bytes: usize,
 }
 
@@ -210,9 +212,12 @@ impl Client {
         self.session_id = session_id.ok_or(ConnectError::Result(wrong))?.to_owned();
         let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
         self.header_env_vars = flag.and_then(Value::as_bool).unwrap_or(false);
-        let cancel = result.pointer("/capabilities/httpRequestCancel").and_then(Value::as_bool).unwrap_or(false);
-        if config.extensions && cancel {
+        let offers = |name| result["capabilities"][name] == true && config.extensions;
+        if offers("httpRequestCancel") {
             self.link.offer_cancel();
+        }
+        if offers("httpBodyCredit") {
+            self.link.routes().keep_credit();
         }
         let initialized = Message::Notification { method: "initialized".into(), params: Some(json!({})) };
         self.link.send(initialized.encode().into()).await;
@@ -221,7 +226,7 @@ impl Client {
 
     async fn exchange(&self, exchange: &Exchange, kind: Kind) -> Result<(Route, Value), CallError> {
         let mut route = self.link.insert(kind)?;
-        let params = exchange.params(name::request_id(route.key()), kind == Kind::Stream);
+        let params = exchange.params(name::request_id(route.key()), kind == Kind::Stream, route.credit());
         let (id, method) = (name::id(route.key()), REQUEST_METHOD.to_owned());
         let result = self.call(&mut route, &Message::Request { id, method, params: Some(params.to_value()) }).await?;
         Ok((route, result))

@@ -7,6 +7,7 @@
 //! | [`message`] | the four message shapes and their encoding |
 //! | [`http`] | params and result of `http/request` |
 //! | [`cancel`] | params and result of `http/request/cancel` |
+//! | [`credit`] | how much of a body may be sent, and the notification `http/request/credit` |
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`framing`] | lines out of bytes in any chunking |
@@ -16,6 +17,7 @@
 //! | [`limits`] | every bound by name |
 
 pub mod cancel;
+pub mod credit;
 pub mod delta;
 pub mod error;
 pub mod framing;

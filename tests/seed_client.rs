@@ -74,6 +74,7 @@ fn params(request_id: &str) -> RequestParams {
         timeout: None,
         redirect_policy: RedirectPolicy::Follow,
         stream_response: false,
+        credit: None,
     }
 }
 

@@ -136,6 +136,7 @@ fn end_of(error: StreamError) -> End {
         StreamError::Sequence { received, expected } => End::Sequence { received, expected },
         StreamError::Overflow(Overflow::Frames(limit)) => End::TooManyFrames(limit),
         StreamError::Overflow(Overflow::Bytes(limit)) => End::TooManyBytes(limit),
+        StreamError::BeyondCredit { .. } => panic!("this executor keeps to no credit"),
         StreamError::Malformed(DeltaFault::Member(fault)) => End::Malformed(fault.member),
         StreamError::Malformed(DeltaFault::TooLong) => panic!("no frame is too long"),
         StreamError::Disconnected(reason) => End::Lost(loss_of(&reason)),

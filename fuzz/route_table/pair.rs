@@ -13,7 +13,7 @@ use crate::protocol::delta::{BodyDelta, DeltaFault};
 use crate::protocol::error::RpcError;
 use crate::protocol::limits::FRAME_CHARGE_BYTES;
 use crate::protocol::stream::{Disconnect, Outcome, Overflow, StreamError};
-use crate::routes::{Abandoned, AnswerError, Census, InsertError, Key, Kind, Limits, OnFull, Route, Routes};
+use crate::routes::{AnswerError, Census, InsertError, Key, Kind, Limits, Notices, OnFull, Route, Routes};
 
 /// One call in so many is dropped before its request is sent.
 const UNSENT: usize = 5;
@@ -69,9 +69,13 @@ enum Wait {
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<Key>>>);
 
-impl Abandoned for Told {
+impl Notices for Told {
     fn abandoned(&self, key: Key) {
         self.0.lock().expect("nobody panics with it").push(key);
+    }
+
+    fn credit_waits(&self) {
+        unreachable!("no executor of this law keeps to credit");
     }
 }
 

@@ -57,6 +57,8 @@ struct Call {
     /// The length of its frame.
     bytes: usize,
     state: State,
+    /// Not all that was handed in was allowed, and nothing was since.
+    waits: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -97,7 +99,7 @@ impl Oracle {
                 "executorVersion": version(),
                 "capabilities": {"httpHeaderEnvVars": true},
             });
-            let capabilities = json!({"httpHeaderEnvVars": true, "httpRequestCancel": true});
+            let capabilities = json!({"httpHeaderEnvVars": true, "httpRequestCancel": true, "httpBodyCredit": true});
             self.answer(json!({
                 "id": id,
                 "result": {"sessionId": session_id, "environmentInfo": environment, "capabilities": capabilities},
@@ -135,7 +137,7 @@ impl Oracle {
                 self.refuse(id, -32603, Some("limit"), text);
             }
             Phase::Ready => {
-                self.calls.push(Call { id, params, bytes, state: State::Over });
+                self.calls.push(Call { id, params, bytes, state: State::Over, waits: false });
                 self.set(self.calls.len() - 1, State::Queued);
             }
             Phase::Closed(_) => {}
@@ -184,10 +186,33 @@ impl Oracle {
         }
     }
 
-    pub fn chunk(&mut self, number: usize, data: &[u8]) {
-        for piece in data.chunks(DELTA_BYTES) {
+    /// How many of the bytes may be sent, or are of no use to anybody.
+    pub fn chunk(&mut self, number: usize, data: &[u8]) -> usize {
+        let call = &mut self.calls[number];
+        if !matches!(call.state, State::Streaming { .. }) {
+            return data.len();
+        }
+        let allowed = call.params.credit.map_or(data.len(), |credit| data.len().min(credit.min(1 << 40) as usize));
+        call.params.credit = call.params.credit.map(|credit| credit - allowed as u64);
+        call.waits = allowed < data.len();
+        for piece in data[..allowed].chunks(DELTA_BYTES) {
             self.delta(number, piece, false, None, None);
         }
+        allowed
+    }
+
+    /// Allows a stream more. Returns it if it was started and waited for that.
+    pub fn credit(&mut self, name: &str, bytes: u64) -> Option<usize> {
+        let is_it = |number: &&usize| {
+            let params = &self.calls[**number].params;
+            params.stream_response && params.request_id == name
+        };
+        let number = *self.queued.union(&self.streams).find(is_it)?;
+        let call = &mut self.calls[number];
+        call.params.credit = call.params.credit.map(|credit| credit.saturating_add(bytes));
+        let woken = call.waits && bytes > 0;
+        call.waits &= !woken;
+        woken.then_some(number)
     }
 
     pub fn end(&mut self, number: usize) {

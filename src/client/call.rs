@@ -77,13 +77,14 @@ impl Exchange {
             timeout: options.timeout,
             redirect_policy: options.redirect,
             stream_response: false,
+            credit: None,
         };
         Ok(Self { params })
     }
 
     /// The params to send under this `requestId`.
-    pub(super) fn params(&self, request_id: String, stream_response: bool) -> RequestParams {
-        RequestParams { request_id, stream_response, ..self.params.clone() }
+    pub(super) fn params(&self, request_id: String, stream_response: bool, credit: Option<u64>) -> RequestParams {
+        RequestParams { request_id, stream_response, credit, ..self.params.clone() }
     }
 
     /// The response of a buffered call.

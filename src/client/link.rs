@@ -11,9 +11,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::cancel::Canceller;
 use super::error::CallError;
 use super::name;
+use super::notices::{self, Notifier};
 use super::routes::{Kind, Limits, OnFull, Route, Routes};
 use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
 use crate::protocol::error::{MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError};
@@ -46,29 +46,34 @@ pub(super) struct Link {
     outbox: mpsc::UnboundedSender<Outbound>,
     /// The bytes of [`OUTBOX_BYTES`] that are free; closed with the connection.
     room: Arc<Semaphore>,
-    /// Tells the executor of calls that are given up.
-    canceller: Canceller,
+    /// Tells the executor of calls that are given up, and of credit.
+    notifier: Notifier,
 }
 
-/// A frame to write.
-pub(super) struct Outbound {
-    /// The message.
-    pub(super) frame: Bytes,
-    /// Its share of a bound, until it is written; a cancel request needs none.
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+/// What the writing loop is to write.
+pub(super) enum Outbound {
+    /// A message.
+    Frame {
+        /// Its text.
+        frame: Bytes,
+        /// Its share of a bound, until it is written; a cancel request needs none.
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    /// The credit that the route table has by then.
+    Credit,
 }
 
 impl Link {
     /// Starts the task. Panics outside a tokio runtime.
     pub(super) fn open(connection: Connection, limits: Limits, on_full: OnFull) -> Arc<Self> {
         let (outbox, waiting) = mpsc::unbounded_channel();
-        let canceller = Canceller::new(outbox.downgrade());
-        let routes = Routes::new(limits, on_full, Box::new(canceller.clone()));
+        let notifier = Notifier::new(outbox.downgrade());
+        let routes = Routes::new(limits, on_full, Box::new(notifier.clone()));
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES));
         let closing = Closing { routes: Arc::clone(&routes), room: Arc::clone(&room) };
         let replies = Replies { outbox: outbox.downgrade(), room: Arc::new(Semaphore::new(OUTBOX_REPLIES)) };
         tokio::spawn(drive(connection, waiting, replies, closing));
-        Arc::new(Self { routes, outbox, room, canceller })
+        Arc::new(Self { routes, outbox, room, notifier })
     }
 
     /// The calls of this connection.
@@ -78,7 +83,7 @@ impl Link {
 
     /// The executor offers `http/request/cancel`.
     pub(super) fn offer_cancel(&self) {
-        self.canceller.offered();
+        self.notifier.offer_cancel();
     }
 
     /// Adds a call.
@@ -92,7 +97,7 @@ impl Link {
     pub(super) async fn send(&self, frame: Bytes) -> bool {
         let share = u32::try_from(frame.len().min(OUTBOX_BYTES)).expect("the bound is below 2^32");
         match Arc::clone(&self.room).acquire_many_owned(share).await {
-            Ok(permit) => self.outbox.send(Outbound { frame, permit: Some(permit) }).is_ok(),
+            Ok(permit) => self.outbox.send(Outbound::Frame { frame, permit: Some(permit) }).is_ok(),
             Err(_) => false,
         }
     }
@@ -128,7 +133,7 @@ async fn drive(
     let mut read = pin!(read(&mut reader, &closing.routes, &replies));
     let reason = tokio::select! {
         reason = &mut read => reason,
-        reason = write(&mut writer, &mut waiting) => match reason {
+        reason = write(&mut writer, &mut waiting, &closing.routes) => match reason {
             // The executor may have sent answers before it stopped to listen; the end of those tells more, too.
             Disconnect::Transport(_) => tokio::time::timeout(LAST_FRAMES_TIMEOUT, read).await.unwrap_or(reason),
             _ => reason,
@@ -144,11 +149,21 @@ async fn drive(
 }
 
 /// Writes until every handle is gone and everything is written, or until the transport fails.
-async fn write(writer: &mut Writer, waiting: &mut mpsc::UnboundedReceiver<Outbound>) -> Disconnect {
+async fn write(writer: &mut Writer, waiting: &mut mpsc::UnboundedReceiver<Outbound>, routes: &Routes) -> Disconnect {
     let mut batch = Vec::with_capacity(BATCH_FRAMES);
     while waiting.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
-        let (frames, permits): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|Outbound { frame, permit }| (frame, permit)).unzip();
+        let (mut frames, mut permits) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for outbound in batch.drain(..) {
+            match outbound {
+                Outbound::Frame { frame, permit } => {
+                    frames.push(frame);
+                    permits.push(permit);
+                }
+                Outbound::Credit => {
+                    frames.extend(routes.take_credit().into_iter().map(|(key, bytes)| notices::credit(key, bytes)));
+                }
+            }
+        }
         if let Err(error) = writer.send(frames).await {
             return Disconnect::Transport(error.to_string());
         }
@@ -227,7 +242,7 @@ impl Replies {
         let frame = Message::Error { id: Some(id), error }.encode().into();
         if let Some(outbox) = self.outbox.upgrade() {
             // A closed outbox means that the connection is ending.
-            let _ = outbox.send(Outbound { frame, permit: Some(permit) });
+            let _ = outbox.send(Outbound::Frame { frame, permit: Some(permit) });
         }
         Ok(())
     }

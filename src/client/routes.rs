@@ -16,6 +16,8 @@
 // The paths are written out for `model/`, which names this file by a path, too.
 #[path = "routes/bounds.rs"]
 mod bounds;
+#[path = "routes/credit.rs"]
+mod credit;
 #[path = "routes/key.rs"]
 mod key;
 
@@ -27,7 +29,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use serde_json::Value;
 
-use self::bounds::{Room, charge};
+use self::bounds::Room;
+use self::credit::{Lender, Window};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
 use crate::protocol::stream::{Disconnect, StreamAction, StreamError, StreamEvent, StreamState};
@@ -72,10 +75,13 @@ pub(crate) struct Census {
     pub(crate) queued_bytes: usize,
 }
 
-/// Hears of calls that were given up (CANCEL-8).
-pub(crate) trait Abandoned: Send + Sync {
-    /// The request of this route was sent, and the executor has not ended the call. Called outside the lock, on any thread.
+/// Hears what the executor is to be told. Called outside the lock, on any thread.
+pub(crate) trait Notices: Send + Sync {
+    /// A call was given up whose request was sent, and which the executor has not ended (CANCEL-8).
     fn abandoned(&self, key: Key);
+
+    /// [`Routes::take_credit`] has something to give. Not called again before it was asked.
+    fn credit_waits(&self);
 }
 
 /// The routes of one connection.
@@ -83,7 +89,7 @@ pub(crate) struct Routes {
     /// Everything.
     table: Mutex<Table>,
     /// Tells the executor.
-    abandoned: Box<dyn Abandoned>,
+    notices: Box<dyn Notices>,
 }
 
 /// What the lock guards.
@@ -101,6 +107,8 @@ struct Table {
     reader: Option<Waker>,
     /// Why the connection is gone, once it is; set once.
     disconnected: Option<Disconnect>,
+    /// Allows streams their bytes, once the executor keeps to what it is allowed.
+    lender: Option<Lender>,
     /// The bounds.
     limits: Limits,
     /// What to do at a bound.
@@ -114,6 +122,8 @@ struct Slot {
     uses: u64,
     /// The live route.
     entry: Option<Entry>,
+    /// It is in [`Lender::untold`].
+    is_untold: bool,
 }
 
 /// One live route.
@@ -129,6 +139,8 @@ struct Entry {
     frames: VecDeque<Bytes>,
     /// What `frames` are charged together.
     queued_bytes: usize,
+    /// The credit of a stream whose executor keeps to one.
+    window: Option<Window>,
     /// The consumer, while it waits for the answer or for a frame: never for both.
     consumer: Option<Waker>,
 }
@@ -153,15 +165,25 @@ pub(crate) struct Route {
     key: Key,
     /// The request was handed to the transport.
     is_sent: bool,
+    /// What the request allows the executor to send.
+    credit: Option<u64>,
 }
 
 impl Routes {
     /// An empty, connected table.
-    pub(crate) fn new(limits: Limits, on_full: OnFull, abandoned: Box<dyn Abandoned>) -> Arc<Self> {
-        let (slots, free) = (Vec::new(), Vec::new());
-        let table =
-            Table { slots, free, routes: 0, queued_bytes: 0, reader: None, disconnected: None, limits, on_full };
-        Arc::new(Self { table: Mutex::new(table), abandoned })
+    pub(crate) fn new(limits: Limits, on_full: OnFull, notices: Box<dyn Notices>) -> Arc<Self> {
+        let table = Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            routes: 0,
+            queued_bytes: 0,
+            reader: None,
+            disconnected: None,
+            lender: None,
+            limits,
+            on_full,
+        };
+        Arc::new(Self { table: Mutex::new(table), notices })
     }
 
     /// Adds a route, before its request is sent.
@@ -170,8 +192,8 @@ impl Routes {
     ///
     /// Refused after a disconnect and when there are too many; then nothing is left behind.
     pub(crate) fn insert(routes: &Arc<Self>, kind: Kind) -> Result<Route, InsertError> {
-        let key = routes.table.lock().insert(kind)?;
-        Ok(Route { routes: Arc::clone(routes), key, is_sent: false })
+        let (key, credit) = routes.table.lock().insert(kind)?;
+        Ok(Route { routes: Arc::clone(routes), key, is_sent: false, credit })
     }
 
     /// Takes the answer of a call. Ignored when the call was answered before, or dropped. An error answer ends the body too.
@@ -214,6 +236,17 @@ impl Routes {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// From now on streams are inserted with credit, which their executor keeps to: none of them can be too slow then.
+    pub(crate) fn keep_credit(&self) {
+        let mut table = self.table.lock();
+        table.lender = Some(Lender::new(&table.limits));
+    }
+
+    /// The bytes that open streams' executors may send beyond those that they were told of before.
+    pub(crate) fn take_credit(&self) -> Vec<(Key, u64)> {
+        self.table.lock().take_credit()
+    }
+
     /// Counts what is held.
     pub(crate) fn census(&self) -> Census {
         let table = self.table.lock();
@@ -236,6 +269,11 @@ impl Route {
     /// The request was handed to the transport. From now on a drop before the executor has ended the call is told.
     pub(crate) fn mark_sent(&mut self) {
         self.is_sent = true;
+    }
+
+    /// The bytes that the request allows the executor to send (CREDIT-2); `None` where it keeps to no credit.
+    pub(crate) fn credit(&self) -> Option<u64> {
+        self.credit
     }
 
     /// Waits for the answer. To be called until it is ready, not again after.
@@ -262,15 +300,17 @@ impl Route {
     /// Safe to cancel: nothing is taken before it is ready.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         let mut table = self.routes.table.lock();
-        let entry = table.entry(self.key).expect("a route keeps its entry until its drop");
-        if let Some(frame) = entry.frames.pop_front() {
-            entry.queued_bytes -= charge(&frame);
-            table.queued_bytes -= charge(&frame);
+        if let Some(frame) = table.take_frame(self.key) {
             let reader = table.reader.take();
+            let notices = table.allow(self.key);
             drop(table);
             wake(reader);
+            if notices {
+                self.routes.notices.credit_waits();
+            }
             return Poll::Ready(Some(Ok(frame)));
         }
+        let entry = table.entry(self.key).expect("a route keeps its entry until its drop");
         let Some(outcome) = entry.state.outcome() else {
             let outdated = entry.consumer.replace(cx.waker().clone());
             drop(table);
@@ -290,13 +330,13 @@ impl Drop for Route {
         wake(reader);
         drop(entry);
         if self.is_sent && goes_on {
-            self.routes.abandoned.abandoned(self.key);
+            self.routes.notices.abandoned(self.key);
         }
     }
 }
 
 impl Table {
-    fn insert(&mut self, kind: Kind) -> Result<Key, InsertError> {
+    fn insert(&mut self, kind: Kind) -> Result<(Key, Option<u64>), InsertError> {
         if let Some(reason) = &self.disconnected {
             return Err(InsertError::Disconnected(reason.clone()));
         }
@@ -307,6 +347,8 @@ impl Table {
             self.slots.push(Slot::default());
             self.slots.len() - 1
         });
+        let window = self.lender.as_mut().filter(|_| kind == Kind::Stream).map(Lender::open);
+        let credit = window.as_ref().map(Window::first);
         let slot = &mut self.slots[index];
         slot.entry = Some(Entry {
             kind,
@@ -317,10 +359,11 @@ impl Table {
             },
             frames: VecDeque::new(),
             queued_bytes: 0,
+            window,
             consumer: None,
         });
         self.routes += 1;
-        Ok(Key::new(index, slot.uses))
+        Ok((Key::new(index, slot.uses), credit))
     }
 
     /// Takes an entry out. Its slot is used again unless its numbers are used up.
@@ -334,6 +377,10 @@ impl Table {
         }
         self.routes -= 1;
         self.queued_bytes -= entry.as_ref().map_or(0, |entry| entry.queued_bytes);
+        if let (Some(lender), Some(window)) = (&mut self.lender, entry.as_ref().and_then(|entry| entry.window.as_ref()))
+        {
+            lender.close(window);
+        }
         (entry, self.reader.take())
     }
 
@@ -376,18 +423,24 @@ impl Table {
                 Room::Free => frame = Some(mem::take(&mut delta.data)),
                 Room::Later => return Poll::Pending,
                 // A body that failed anyway keeps its own reason.
-                Room::Full(_) if matches!(next, StreamState::Ended(Err(_))) => {}
-                Room::Full(bound) => next = StreamState::Ended(Err(StreamError::Overflow(bound))),
+                Room::None(_) if matches!(next, StreamState::Ended(Err(_))) => {}
+                Room::None(error) => next = StreamState::Ended(Err(error)),
             }
         }
-        let charged = frame.as_ref().map_or(0, charge);
+        let charged = frame.as_ref().map_or(0, |frame| self.charge(frame));
         self.queued_bytes += charged;
-        Poll::Ready(self.entry(key).and_then(|entry| {
-            entry.queued_bytes += charged;
-            entry.frames.extend(frame);
-            entry.state = next;
-            entry.consumer.take()
-        }))
+        let lender = &mut self.lender;
+        let (index, _) = key.parts();
+        let Some(entry) = self.slots[index].entry.as_mut() else { return Poll::Ready(None) };
+        entry.queued_bytes += charged;
+        if let Some(frame) = frame {
+            entry.push(frame);
+        }
+        entry.state = next;
+        if let (Some(lender), Some(window), StreamState::Ended(_)) = (lender, &mut entry.window, &entry.state) {
+            lender.settle(window, entry.queued_bytes);
+        }
+        Poll::Ready(entry.consumer.take())
     }
 
     fn disconnect(&mut self, reason: Disconnect) -> Vec<Waker> {

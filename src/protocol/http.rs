@@ -16,6 +16,9 @@ use super::limits::decoded_bytes;
 /// The method that starts an exchange.
 pub const REQUEST_METHOD: &str = "http/request";
 
+/// The member that opens the credit of a stream; unknown to an executor that does not offer credit.
+pub(super) const CREDIT_MEMBER: &str = "creditBytes";
+
 /// Whether the executor follows redirects itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RedirectPolicy {
@@ -66,6 +69,8 @@ pub struct RequestParams {
     pub redirect_policy: RedirectPolicy,
     /// Whether the body comes as deltas.
     pub stream_response: bool,
+    /// Decoded bytes of a streamed body that may be sent before the client allows more (extension); `None` means any number.
+    pub credit: Option<u64>,
 }
 
 /// A member of the params that is missing or of the wrong type.
@@ -136,6 +141,10 @@ impl RequestParams {
                 Some(Value::Bool(stream)) => stream,
                 Some(_) => return Err(wrong("streamResponse", "a boolean")),
             },
+            credit: match object.remove(CREDIT_MEMBER) {
+                None | Some(Value::Null) => None,
+                Some(value) => Some(value.as_u64().ok_or(wrong(CREDIT_MEMBER, "an unsigned integer or null"))?),
+            },
         })
     }
 
@@ -156,6 +165,9 @@ impl RequestParams {
         }
         if self.redirect_policy == RedirectPolicy::Stop {
             params["redirectPolicy"] = self.redirect_policy.as_str().into();
+        }
+        if let Some(credit) = self.credit {
+            params[CREDIT_MEMBER] = credit.into();
         }
         params
     }

@@ -24,6 +24,15 @@ pub const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// What a waiting frame costs of [`QUEUE_BYTES`] at least, so that tiny frames cannot pile up for free.
 pub const FRAME_CHARGE_BYTES: usize = 256;
 
+/// Bytes of a streamed body that a client allows with the request, when it can.
+pub const CREDIT_FIRST_BYTES: u64 = 64 * 1024;
+
+/// Bytes of a streamed body that a client allows at one time, at most.
+pub const CREDIT_WINDOW_BYTES: u64 = 1024 * 1024;
+
+/// Frames of a stream with credit that wait for their consumer are joined up to this size.
+pub const QUEUE_JOINED_BYTES: usize = 16 * 1024;
+
 /// Exchanges of one connection that may wait for their response head at one time.
 pub const WAITING_HEADS: usize = 64;
 

@@ -5,7 +5,7 @@ mod handshake;
 mod outbox;
 mod queue;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use bytes::Bytes;
@@ -16,8 +16,9 @@ use self::handshake::Phase;
 use self::outbox::Outbox;
 use self::queue::{Queue, Queued};
 use super::cancel::CANCEL_METHOD;
+use super::credit::CREDIT_METHOD;
 use super::error::{self, ErrorKind, RpcError};
-use super::http::{REQUEST_METHOD, RequestParams};
+use super::http::{CREDIT_MEMBER, REQUEST_METHOD, RequestParams};
 use super::id::Id;
 use super::limits::{ACTIVE_STREAMS, REPLY_BYTES, REQUEST_ID_BYTES, WAITING_HEADS};
 use super::message::Message;
@@ -38,7 +39,7 @@ pub const INITIALIZED_METHOD: &str = "initialized";
 ///   [`handle_chunk`](Self::handle_chunk), then [`handle_end`](Self::handle_end); or at any point
 ///   [`handle_failure`](Self::handle_failure). What does not fit the exchange, or comes when it is over, is ignored.
 /// - *out*: [`poll_attach`](Self::poll_attach), [`poll_start`](Self::poll_start), [`poll_cancel`](Self::poll_cancel),
-///   [`poll_transmit`](Self::poll_transmit), [`poll_close`](Self::poll_close).
+///   [`poll_credit`](Self::poll_credit), [`poll_transmit`](Self::poll_transmit), [`poll_close`](Self::poll_close).
 ///
 /// Call order: after `handle_frame` first `poll_attach`, and `handle_attach` if it gave something, before the next
 /// frame; after any `handle_*` the other `poll_*` until they give nothing. An exchange should hand something in only
@@ -67,10 +68,12 @@ pub struct Session {
     waiting_heads: usize,
     /// Streamed members of `exchanges`; at most [`ACTIVE_STREAMS`].
     active_streams: usize,
-    /// The `requestId` of every streamed call in `queue` or `exchanges`.
-    stream_ids: HashSet<String>,
+    /// Every streamed call in `queue` or `exchanges`, by its `requestId`.
+    streams: HashMap<String, ExchangeId>,
     /// Exchanges that were cancelled and not handed out by [`Session::poll_cancel`].
     cancelled: VecDeque<ExchangeId>,
+    /// Exchanges that waited for credit and have some; not handed out by [`Session::poll_credit`].
+    credited: VecDeque<ExchangeId>,
     /// The id of the next exchange.
     next_exchange: u64,
     /// Encoded frames that were not sent.
@@ -138,27 +141,35 @@ impl Session {
                 Phase::Greeted => self.phase = Phase::Ready,
                 Phase::Ready | Phase::Closing(_) => {}
             },
+            Ok(Message::Notification { method, params }) if method == CREDIT_METHOD && self.extensions.credit => {
+                self.handle_credit(params.as_ref());
+            }
             // ENVELOPE-16 to ENVELOPE-18: what nobody here waits for is ignored.
             Ok(Message::Notification { .. } | Message::Response { .. } | Message::Error { .. }) => {}
         }
     }
 
-    fn handle_request(&mut self, call: &Id, params: Option<Value>, bytes: usize) -> Result<(), RpcError> {
+    fn handle_request(&mut self, call: &Id, mut params: Option<Value>, bytes: usize) -> Result<(), RpcError> {
+        if !self.extensions.credit {
+            // Then it is a member like any other that nobody knows.
+            params.as_mut().and_then(Value::as_object_mut).map(|params| params.remove(CREDIT_MEMBER));
+        }
         let params = RequestParams::from_value(params)?;
         self.check_ready(REQUEST_METHOD)?;
         if params.request_id.len() > REQUEST_ID_BYTES {
             let text = format!("{REQUEST_METHOD} requestId exceeds {REQUEST_ID_BYTES} bytes");
             return Err(RpcError::new(error::INVALID_PARAMS, text).with_kind(ErrorKind::Limit));
         }
-        if params.stream_response && self.stream_ids.contains(&params.request_id) {
+        if params.stream_response && self.streams.contains_key(&params.request_id) {
             let text = format!("{REQUEST_METHOD} requestId belongs to a stream that is still active");
             return Err(RpcError::new(error::INVALID_PARAMS, text));
         }
         let stream_id = params.stream_response.then(|| params.request_id.clone());
-        let queued = Queued { id: ExchangeId(self.next_exchange), call: call.clone(), params, bytes };
+        let id = ExchangeId(self.next_exchange);
+        let queued = Queued { id, call: call.clone(), params, bytes };
         self.queue.push(queued, self.free_streams(), self.free_heads())?;
         self.next_exchange += 1;
-        self.stream_ids.extend(stream_id);
+        self.streams.extend(stream_id.map(|request_id| (request_id, id)));
         Ok(())
     }
 
@@ -188,7 +199,7 @@ impl Session {
         self.phase = Phase::Closing(reason);
         self.queue.clear();
         self.exchanges.clear();
-        self.stream_ids.clear();
+        self.streams.clear();
         (self.waiting_heads, self.active_streams) = (0, 0);
         if reason == CloseReason::RepliesUnread {
             self.outbox.clear();

@@ -67,6 +67,13 @@ pub enum StreamError {
     },
     /// The consumer was too slow: the stream's queue or the connection's byte budget was full.
     Overflow(Overflow),
+    /// A frame brought more bytes than the client had allowed (extension).
+    BeyondCredit {
+        /// Bytes of the frame.
+        received: usize,
+        /// Bytes that were allowed and had not come.
+        allowed: u64,
+    },
     /// A frame of this stream could not be read.
     Malformed(DeltaFault),
     /// The connection went away first.
@@ -93,6 +100,9 @@ impl fmt::Display for StreamError {
             Self::Overflow(Overflow::Frames(limit)) => write!(f, "body was not read: {limit} frames waited"),
             Self::Overflow(Overflow::Bytes(limit)) => {
                 write!(f, "body was not read: {limit} bytes waited on the connection")
+            }
+            Self::BeyondCredit { received, allowed } => {
+                write!(f, "body frame of {received} bytes came where the client had allowed {allowed}")
             }
             Self::Malformed(fault) => write!(f, "unreadable body frame: {fault}"),
             Self::Disconnected(why) => write!(f, "body cut off: {why}"),

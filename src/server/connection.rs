@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
@@ -138,9 +138,10 @@ fn start(exchanges: &mut Exchanges, shared: &Arc<Shared>, upstream: &Arc<Upstrea
     loop {
         let next = shared.session.lock().poll_start();
         let Some((id, params)) = next else { return };
-        let reply = Reply::new(id, Arc::clone(shared));
+        let credit = Arc::new(Notify::new());
+        let reply = Reply::new(id, Arc::clone(shared), Arc::clone(&credit));
         let upstream = Arc::clone(upstream);
-        exchanges.spawn(id, async move { exchange::run(params, reply, &upstream).await });
+        exchanges.spawn(id, credit, async move { exchange::run(params, reply, &upstream).await });
     }
 }
 
@@ -165,6 +166,9 @@ fn take(
     }
     while let Some(id) = session.poll_cancel() {
         exchanges.abort(id);
+    }
+    while let Some(id) = session.poll_credit() {
+        exchanges.credited(id);
     }
     drop(session);
     shared.sendable.notify_one();

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::protocol::session::ExchangeId;
@@ -12,24 +14,45 @@ use crate::protocol::session::ExchangeId;
 pub(super) struct Exchanges {
     /// The tasks; each returns its id.
     tasks: JoinSet<ExchangeId>,
-    /// Ends a task. A task that ended may still be here until it is joined.
-    handles: HashMap<ExchangeId, AbortHandle>,
+    /// How to reach a task. A task that ended may still be here until it is joined.
+    handles: HashMap<ExchangeId, Handle>,
+}
+
+/// How the connection reaches one exchange.
+#[derive(Debug)]
+struct Handle {
+    /// Ends the task.
+    abort: AbortHandle,
+    /// Wakes the exchange when it has new credit.
+    credit: Arc<Notify>,
 }
 
 impl Exchanges {
-    /// Starts one.
-    pub(super) fn spawn(&mut self, id: ExchangeId, run: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.tasks.spawn(async move {
+    /// Starts one; `credit` is what it waits for when its credit is used up.
+    pub(super) fn spawn(
+        &mut self,
+        id: ExchangeId,
+        credit: Arc<Notify>,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let abort = self.tasks.spawn(async move {
             run.await;
             id
         });
-        self.handles.insert(id, handle);
+        self.handles.insert(id, Handle { abort, credit });
+    }
+
+    /// Tells one that its credit has grown.
+    pub(super) fn credited(&self, id: ExchangeId) {
+        if let Some(handle) = self.handles.get(&id) {
+            handle.credit.notify_one();
+        }
     }
 
     /// Ends one, unless it has ended.
     pub(super) fn abort(&mut self, id: ExchangeId) {
         if let Some(handle) = self.handles.remove(&id) {
-            handle.abort();
+            handle.abort.abort();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::shared::Shared;
 use crate::protocol::error::RpcError;
@@ -23,11 +24,13 @@ pub(super) struct Reply {
     id: ExchangeId,
     /// Its connection.
     shared: Arc<Shared>,
+    /// Woken when the client allows more of the body.
+    credit: Arc<Notify>,
 }
 
 impl Reply {
-    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>) -> Self {
-        Self { id, shared }
+    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>, credit: Arc<Notify>) -> Self {
+        Self { id, shared, credit }
     }
 
     /// The head of a streamed exchange.
@@ -36,9 +39,15 @@ impl Reply {
         self.shared.startable.notify_one();
     }
 
-    /// The next bytes of a streamed body.
-    pub(super) async fn chunk(&self, data: Bytes) {
-        self.hand_in(|session| session.handle_chunk(self.id, data)).await;
+    /// The next bytes of a streamed body; waits, without a turn, until the client allows them all (CREDIT-3).
+    pub(super) async fn chunk(&self, mut data: Bytes) {
+        loop {
+            data = self.hand_in(|session| session.handle_chunk(self.id, data)).await;
+            if data.is_empty() {
+                return;
+            }
+            self.credit.notified().await;
+        }
     }
 
     /// The clean end of a streamed body.
@@ -59,18 +68,18 @@ impl Reply {
         self.shared.startable.notify_one();
     }
 
-    async fn hand_in(&self, handle: impl FnOnce(&mut Session)) {
+    async fn hand_in<T>(&self, handle: impl FnOnce(&mut Session) -> T) -> T {
         let _turn = self.shared.turn.lock().await;
-        loop {
+        let taken = loop {
             {
                 let mut session = self.shared.session.lock();
                 if session.has_room() {
-                    handle(&mut session);
-                    break;
+                    break handle(&mut session);
                 }
             }
             self.shared.room.notified().await;
-        }
+        };
         self.shared.sendable.notify_one();
+        taken
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod calls;
 mod cancel;
+mod credit;
 mod disconnect;
 mod executor;
 mod handshake;

@@ -79,8 +79,8 @@ fn request_params() -> impl Strategy<Value = RequestParams> {
     let timeout = option::of(any::<u64>().prop_map(Duration::from_millis));
     let policy = select([RedirectPolicy::Follow, RedirectPolicy::Stop].as_slice());
     let texts = (any::<String>(), any::<String>(), any::<String>());
-    (texts, vec(header, 0..5), body, timeout, policy, any::<bool>()).prop_map(
-        |((request_id, method, url), headers, body, timeout, redirect_policy, stream_response)| RequestParams {
+    (texts, vec(header, 0..5), body, timeout, policy, any::<bool>(), option::of(any::<u64>())).prop_map(
+        |((request_id, method, url), headers, body, timeout, redirect_policy, stream_response, credit)| RequestParams {
             request_id,
             method,
             url,
@@ -89,6 +89,7 @@ fn request_params() -> impl Strategy<Value = RequestParams> {
             timeout,
             redirect_policy,
             stream_response,
+            credit,
         },
     )
 }

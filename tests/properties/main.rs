@@ -15,6 +15,8 @@
 //! - A client session: whatever an executor sends, each consumer sees what an oracle says, is woken when there is something to
 //!   see, and leaves nothing behind.
 //! - The client's route table does what an oracle says, under any operations.
+//! - Credit: what executors may send together fits the bound of what may wait, in every state; a stream that keeps to its credit
+//!   loses nothing; a consumer that has read everything is never left without; all that was lent comes back.
 //! - A client and an executor: a relay between them drops, repeats, reorders and damages frames, and cuts the connection anywhere.
 //!   Each consumer sees a prefix of its body, a clean end only behind all of it, and otherwise the error that its frames call
 //!   for; whoever's frames arrive is served; nothing hangs, nothing is left.
@@ -39,6 +41,7 @@ mod route_table;
 
 mod client_session;
 mod codec;
+mod credit;
 mod framing;
 mod pair;
 mod routes_operations;

@@ -44,7 +44,13 @@ fn handshake_step() -> impl Strategy<Value = Operation> {
 }
 
 fn request() -> impl Strategy<Value = Operation> {
-    (any::<u8>(), any::<bool>()).prop_map(|(request_id, stream)| Operation::Request { request_id, stream, bytes: 0 })
+    let credit = prop_oneof![3 => Just(None), 2 => (0..6_u64).prop_map(Some)];
+    (any::<u8>(), any::<bool>(), credit).prop_map(|(request_id, stream, credit)| Operation::Request {
+        request_id,
+        stream,
+        credit,
+        bytes: 0,
+    })
 }
 
 /// Mostly one of the latest exchanges.
@@ -74,6 +80,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => any::<u8>().prop_map(Operation::Frame),
         2 => (0..40_usize).prop_map(Operation::Unknown),
         8 => any::<u8>().prop_map(Operation::Cancel),
+        10 => (any::<u8>(), 0..4_usize).prop_map(|(request_id, bytes)| Operation::Credit(request_id, bytes)),
         2 => handshake_step(),
         1 => Just(Operation::Stop),
     ]
@@ -155,7 +162,7 @@ fn streams_wait_for_streams_up_to_a_count_and_buffered_calls_pass_them() {
     let mut operations = after_handshake(fill_streams(ACTIVE_STREAMS as u16));
     operations.push(Operation::Burst(QUEUED_REQUESTS as u16, true));
     // One stream is refused, a buffered call is not.
-    let stream = Operation::Request { request_id: 0, stream: true, bytes: 0 };
+    let stream = Operation::Request { request_id: 0, stream: true, credit: None, bytes: 0 };
     operations.extend([stream.clone(), Operation::Burst(1, false), Operation::Start(2), ALL_BUFFERED]);
     // The refusal left its id free (LIMIT-4).
     operations.extend([Operation::End(One(0)), Operation::End(One(1)), Operation::Start(2), stream.clone(), stream]);
@@ -165,7 +172,7 @@ fn streams_wait_for_streams_up_to_a_count_and_buffered_calls_pass_them() {
 #[test]
 fn requests_wait_for_heads_up_to_a_number_of_bytes() {
     let half = QUEUED_REQUEST_BYTES / 2;
-    let request = |request_id, bytes| Operation::Request { request_id, stream: false, bytes };
+    let request = |request_id, bytes| Operation::Request { request_id, stream: false, credit: None, bytes };
     let mut operations = after_handshake([]);
     // What starts at once may have any length, and so may what waits alone.
     operations.extend([

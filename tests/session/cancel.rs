@@ -49,7 +49,7 @@ fn a_stream_ends_before_the_answer_and_its_id_is_free_behind_it() {
     let mut session = ready_with(Extensions::ALL);
     let id = start(&mut session, "s", true);
     session.handle_head(id, head());
-    session.handle_chunk(id, Bytes::from_static(b"x"));
+    chunk(&mut session, id, Bytes::from_static(b"x"));
     sent(&mut session);
     take(&mut session, &cancel("s"));
     assert_eq!(cancelled(&mut session), [id]);
@@ -57,7 +57,7 @@ fn a_stream_ends_before_the_answer_and_its_id_is_free_behind_it() {
     let last = &frames[0]["params"];
     assert_eq!((&last["seq"], &last["done"], &last["errorKind"]), (&json!(2), &json!(true), &json!("cancelled")));
     assert_eq!(frames[1..], [answer(true)]);
-    session.handle_chunk(id, Bytes::from_static(b"late"));
+    chunk(&mut session, id, Bytes::from_static(b"late"));
     session.handle_end(id);
     assert!(sent(&mut session).is_empty());
     start(&mut session, "s", true);

@@ -11,6 +11,7 @@ use exec_http::protocol::session::{Attach, AttachError, CloseReason, ExchangeId,
 use serde_json::{Value, json};
 
 mod cancel;
+mod credit;
 
 const SESSION_ID: &str = "session-1";
 
@@ -57,6 +58,11 @@ fn start(session: &mut Session, request_id: &str, stream: bool) -> ExchangeId {
     id
 }
 
+/// Hands in bytes that all may be sent.
+fn chunk(session: &mut Session, id: ExchangeId, data: impl Into<Bytes>) {
+    assert!(session.handle_chunk(id, data.into()).is_empty());
+}
+
 fn started(session: &mut Session) -> Vec<(ExchangeId, RequestParams)> {
     std::iter::from_fn(|| session.poll_start()).collect()
 }
@@ -74,12 +80,12 @@ fn a_stream_is_a_response_then_numbered_deltas_then_one_empty_terminal_frame() {
     let mut session = ready();
     let id = start(&mut session, "s", true);
     session.handle_head(id, head());
-    session.handle_chunk(id, Bytes::from_static(b"hello"));
-    session.handle_chunk(id, Bytes::new());
-    session.handle_chunk(id, vec![7; DELTA_BYTES + 1].into());
+    chunk(&mut session, id, Bytes::from_static(b"hello"));
+    chunk(&mut session, id, Bytes::new());
+    chunk(&mut session, id, vec![7; DELTA_BYTES + 1]);
     session.handle_end(id);
     session.handle_end(id);
-    session.handle_chunk(id, Bytes::from_static(b"late"));
+    chunk(&mut session, id, Bytes::from_static(b"late"));
     let frames = sent(&mut session);
     assert_eq!(frames[0], json!({"id": "call s", "result": {"status": 200, "headers": [], "bodyBase64": ""}}));
     let deltas: Vec<_> = frames[1..].iter().map(|frame| &frame["params"]).collect();
@@ -102,7 +108,7 @@ fn a_failure_is_an_error_reply_before_the_head_and_a_terminal_frame_after_it() {
     }
     let id = start(&mut session, "s", true);
     session.handle_head(id, head());
-    session.handle_chunk(id, Bytes::from_static(b"x"));
+    chunk(&mut session, id, Bytes::from_static(b"x"));
     session.handle_failure(id, failure());
     let frames = sent(&mut session);
     assert_eq!(frames.len(), 3);
@@ -115,7 +121,7 @@ fn a_failure_is_an_error_reply_before_the_head_and_a_terminal_frame_after_it() {
 fn a_buffered_call_is_one_response() {
     let mut session = ready();
     let id = start(&mut session, "b", false);
-    session.handle_chunk(id, Bytes::from_static(b"no delta for a buffered call"));
+    chunk(&mut session, id, Bytes::from_static(b"no delta for a buffered call"));
     session.handle_buffered(id, &ResponseHead { body: Bytes::from_static(b"hello"), ..head() });
     let result = json!({"status": 200, "headers": [], "bodyBase64": "aGVsbG8="});
     assert_eq!(sent(&mut session), [json!({"id": "call b", "result": result})]);
@@ -300,9 +306,9 @@ fn deltas_that_are_not_sent_take_the_room() {
     let mut session = ready();
     let id = start(&mut session, "s", true);
     session.handle_head(id, head());
-    session.handle_chunk(id, vec![0; OUTBOUND_BYTES / 2].into());
+    chunk(&mut session, id, vec![0; OUTBOUND_BYTES / 2]);
     assert!(session.has_room());
-    session.handle_chunk(id, vec![0; OUTBOUND_BYTES / 2].into());
+    chunk(&mut session, id, vec![0; OUTBOUND_BYTES / 2]);
     assert!(!session.has_room());
     assert_eq!(sent(&mut session).len(), 3);
     assert!(session.has_room());
@@ -313,7 +319,7 @@ fn replies_that_nobody_reads_close_the_connection() {
     let mut session = ready();
     let id = start(&mut session, "s", true);
     session.handle_head(id, head());
-    session.handle_chunk(id, vec![0; REPLY_BYTES / 4 * 3 - 64 * 1024].into());
+    chunk(&mut session, id, vec![0; REPLY_BYTES / 4 * 3 - 64 * 1024]);
     for _ in 0..2 {
         assert_eq!(session.poll_close(), None);
         take(&mut session, &json!({"id": "i".repeat(64 * 1024), "method": "unknown"}));

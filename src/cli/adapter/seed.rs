@@ -150,6 +150,7 @@ impl Connection {
             },
             // The library's own business, whatever its caller writes here.
             stream_response: true,
+            credit: None,
         })
     }
 }

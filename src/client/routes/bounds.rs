@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::credit::BeyondCredit;
 use super::{Answer, Entry, Key, Table};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::limits::FRAME_CHARGE_BYTES;
@@ -37,15 +38,23 @@ pub(super) enum Room {
     Free,
     /// It may once a consumer has caught up.
     Later,
-    /// It may not: this bound is met.
-    Full(Overflow),
+    /// It may not, and the stream ends with this error.
+    None(StreamError),
 }
 
 impl Table {
     /// Judges both bounds, and makes room where another stream has to pay for it.
     pub(super) fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Room {
         let Limits { queue_frames, queue_bytes, .. } = self.limits;
-        let charge = charge(&delta.data);
+        let received = delta.data.len();
+        if let Some(window) = self.entry(key).and_then(|entry| entry.window.as_mut()) {
+            // What may come fits, however slow the consumer is.
+            return match window.arrive(received) {
+                Ok(()) => Room::Free,
+                Err(BeyondCredit { allowed }) => Room::None(StreamError::BeyondCredit { received, allowed }),
+            };
+        }
+        let charge = self.charge(&delta.data);
         let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
         let frames_full = waiting >= queue_frames && !delta.is_terminal();
         let bytes_full = self.queued_bytes + charge > queue_bytes;
@@ -58,13 +67,18 @@ impl Table {
         let (held, is_unread) = self.entry(key).map_or((0, false), |entry| (entry.queued_bytes, unread(entry)));
         let pauses = self.on_full == OnFull::Pause;
         let waits = pauses && !is_unread && charge <= queue_bytes;
-        let full = |bound| if waits { Room::Later } else { Room::Full(bound) };
+        let full = |bound| if waits { Room::Later } else { Room::None(StreamError::Overflow(bound)) };
         if frames_full {
             return full(Overflow::Frames(queue_frames));
         }
         // With a pause nobody pays for being slow.
         let pays = |entry: &Entry| (!pauses || unread(entry)) && (waits || entry.queued_bytes > held);
         if self.evict_for(charge, pays, evicted) { Room::Free } else { full(Overflow::Bytes(queue_bytes)) }
+    }
+
+    /// What a waiting frame costs of the byte budget. With credit small frames are joined, and cost no more than their bytes.
+    pub(super) fn charge(&self, frame: &Bytes) -> usize {
+        if self.lender.is_some() { frame.len() } else { frame.len().max(FRAME_CHARGE_BYTES) }
     }
 
     /// Ends the streams that have to pay, the largest first, until so many more bytes fit. False when all of them would not be
@@ -86,9 +100,4 @@ impl Table {
         }
         true
     }
-}
-
-/// What a waiting frame costs of the byte budget.
-pub(super) fn charge(frame: &Bytes) -> usize {
-    frame.len().max(FRAME_CHARGE_BYTES)
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Session;
 use super::queue::Queued;
 use crate::protocol::cancel::{CANCEL_METHOD, CancelParams, CancelResult};
+use crate::protocol::credit::CreditParams;
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
 use crate::protocol::http::{REQUEST_METHOD, RequestParams, ResponseHead};
@@ -26,6 +27,10 @@ pub(super) struct Exchange {
     request_id: String,
     /// What it waits for.
     progress: Progress,
+    /// Decoded bytes of its body that may still be sent; `None` means any number.
+    credit: Option<u64>,
+    /// Bytes were given back for want of credit, and none came since.
+    waits_for_credit: bool,
 }
 
 /// What an exchange waits for.
@@ -42,6 +47,12 @@ pub(super) enum Progress {
     },
 }
 
+impl Exchange {
+    fn is_streamed(&self) -> bool {
+        !matches!(self.progress, Progress::Response)
+    }
+}
+
 impl Session {
     /// The next exchange to start, while LIMIT-1 and LIMIT-2 allow one.
     pub fn poll_start(&mut self) -> Option<(ExchangeId, RequestParams)> {
@@ -49,7 +60,8 @@ impl Session {
         let progress = if params.stream_response { Progress::Head } else { Progress::Response };
         self.waiting_heads += 1;
         self.active_streams += usize::from(params.stream_response);
-        self.exchanges.insert(id, Exchange { call, request_id: params.request_id.clone(), progress });
+        let (request_id, credit) = (params.request_id.clone(), params.credit);
+        self.exchanges.insert(id, Exchange { call, request_id, progress, credit, waits_for_credit: false });
         Some((id, params))
     }
 
@@ -67,10 +79,16 @@ impl Session {
         self.reply(&Message::Response { id: call, result: head.to_value() });
     }
 
-    /// Takes the next bytes of a streamed body and cuts them into deltas; no bytes are no delta.
-    pub fn handle_chunk(&mut self, id: ExchangeId, data: Bytes) {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
-        let Progress::Body { seq } = &mut exchange.progress else { return };
+    /// Takes the next bytes of a streamed body, as many as its credit allows, and cuts them into deltas; no bytes are no delta.
+    /// Gives back what has to wait until [`Session::poll_credit`] names the exchange.
+    #[must_use = "what is given back was not sent"]
+    pub fn handle_chunk(&mut self, id: ExchangeId, mut data: Bytes) -> Bytes {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return Bytes::new() };
+        let Progress::Body { seq } = &mut exchange.progress else { return Bytes::new() };
+        let allowed = exchange.credit.map_or(data.len(), |credit| data.len().min(saturating(credit)));
+        let rest = data.split_off(allowed);
+        exchange.waits_for_credit = !rest.is_empty();
+        exchange.credit = exchange.credit.map(|credit| credit - allowed as u64);
         for start in (0..data.len()).step_by(DELTA_BYTES) {
             let piece = data.slice(start..data.len().min(start + DELTA_BYTES));
             let request_id = exchange.request_id.clone();
@@ -78,6 +96,32 @@ impl Session {
             *seq += 1;
             self.outbox.push_delta(&delta);
         }
+        rest
+    }
+
+    /// Adds to the credit of a stream, whether it is queued, waits for its head or is being sent. Ignored when it has no
+    /// credit to add to (CREDIT-6).
+    pub(super) fn handle_credit(&mut self, params: Option<&Value>) {
+        let Some(CreditParams { request_id, bytes }) = CreditParams::from_value(params) else { return };
+        let Some(&id) = self.streams.get(&request_id) else { return };
+        let exchange = self.exchanges.get_mut(&id);
+        let wakes = exchange.as_ref().is_some_and(|exchange| exchange.waits_for_credit && bytes > 0);
+        let credit = match exchange {
+            Some(exchange) => {
+                exchange.waits_for_credit &= !wakes;
+                exchange.credit.as_mut()
+            }
+            None => self.queue.credit_mut(id),
+        };
+        if let Some(credit) = credit {
+            *credit = credit.saturating_add(bytes);
+        }
+        self.credited.extend(wakes.then_some(id));
+    }
+
+    /// An exchange whose credit has grown: what [`Session::handle_chunk`] gave back may be handed in again.
+    pub fn poll_credit(&mut self) -> Option<ExchangeId> {
+        self.credited.pop_front()
     }
 
     /// Takes the clean end of a streamed body.
@@ -115,9 +159,9 @@ impl Session {
     fn release(&mut self, id: ExchangeId) -> Option<Exchange> {
         let exchange = self.exchanges.remove(&id)?;
         self.waiting_heads -= usize::from(!matches!(exchange.progress, Progress::Body { .. }));
-        if !matches!(exchange.progress, Progress::Response) {
+        if exchange.is_streamed() {
             self.active_streams -= 1;
-            self.stream_ids.remove(&exchange.request_id);
+            self.streams.remove(&exchange.request_id);
         }
         Some(exchange)
     }
@@ -137,7 +181,7 @@ impl Session {
         }
         for Queued { call, params, .. } in queued {
             if params.stream_response {
-                self.stream_ids.remove(&params.request_id);
+                self.streams.remove(&params.request_id);
             }
             self.reply_error(call, given_up());
         }
@@ -151,6 +195,11 @@ impl Session {
         // When the connection closes, everything ends.
         id.filter(|_| self.poll_close().is_none())
     }
+}
+
+/// A count of bytes as far as this machine can hold so many.
+fn saturating(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn given_up() -> RpcError {

@@ -12,13 +12,15 @@ use crate::protocol::message::Message;
 pub struct Extensions {
     /// `http/request/cancel` (CANCEL-1).
     pub cancel: bool,
+    /// `creditBytes` and `http/request/credit` (CREDIT-1).
+    pub credit: bool,
 }
 
 impl Extensions {
     /// Everything that this executor can.
-    pub const ALL: Self = Self { cancel: true };
+    pub const ALL: Self = Self { cancel: true, credit: true };
     /// The protocol as it stands.
-    pub const NONE: Self = Self { cancel: false };
+    pub const NONE: Self = Self { cancel: false, credit: false };
 }
 
 /// Where the handshake stands.
@@ -139,7 +141,11 @@ fn greeting(session_id: &str, extensions: Extensions) -> Value {
         },
     });
     if extensions != Extensions::NONE {
-        result["capabilities"] = json!({"httpHeaderEnvVars": true, "httpRequestCancel": extensions.cancel});
+        result["capabilities"] = json!({
+            "httpHeaderEnvVars": true,
+            "httpRequestCancel": extensions.cancel,
+            "httpBodyCredit": extensions.credit,
+        });
     }
     result
 }

@@ -85,6 +85,11 @@ impl Queue {
         taken
     }
 
+    /// The credit of a streamed request.
+    pub(super) fn credit_mut(&mut self, id: ExchangeId) -> Option<&mut u64> {
+        self.streamed.iter_mut().find(|queued| queued.id == id)?.params.credit.as_mut()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

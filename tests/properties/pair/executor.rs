@@ -109,7 +109,8 @@ fn step(session: &mut Session, id: ExchangeId, exchanges: &mut BTreeMap<Exchange
         }
         (steps, _) => {
             let start: usize = call.pieces[..steps - 1].iter().sum();
-            session.handle_chunk(id, body.slice(start..start + call.pieces[steps - 1]));
+            let rest = session.handle_chunk(id, body.slice(start..start + call.pieces[steps - 1]));
+            assert!(rest.is_empty(), "no call of this pair has a credit");
             false
         }
     };
