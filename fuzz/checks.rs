@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`case_notation`] | any text is read, or refused at one of its lines; each case reads the same alone |
 //! | [`client_session`] | each consumer of a client sees what an oracle says, whatever the executor sends |
+//! | [`credit`] | what executors are allowed fits together, whoever reads is never without, and what was allowed arrives |
 //! | [`framing`] | any chunking of the same bytes gives the lines, the rest and the error of splitting the whole |
 //! | [`judge`] | a conformant peer passes, however it divides and orders what is free; a prefix of its trace is no violation; a broken clause is found |
 //! | [`message`] | the strict JSON reader agrees with `serde_json` but for its documented refusals; what is read is written as the same |
@@ -17,6 +18,7 @@
 
 pub mod case_notation;
 pub mod client_session;
+pub mod credit;
 pub mod framing;
 pub mod judge;
 pub mod message;

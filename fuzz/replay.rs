@@ -20,6 +20,7 @@ macro_rules! laws {
 laws! {
     case_notation: case_notation,
     client_session: client_session,
+    credit: credit,
     framing: framing,
     judge: judge,
     message: message,

@@ -66,6 +66,7 @@ fn what_a_client_sends() {
         timeout: None,
         redirect_policy: RedirectPolicy::Follow,
         stream_response: false,
+        credit: None,
     };
     let most = RequestParams {
         method: "POST".into(),

@@ -24,8 +24,11 @@ pub const HEADER_ENV_VARS: &str = "header-env-vars";
 /// The capability of peers that know the method `http/request/cancel`.
 pub const CANCEL: &str = "cancel";
 
+/// The capability that `initialize` announces as `httpBodyCredit`.
+pub const CREDIT: &str = "credit";
+
 /// Capabilities that a peer shows by itself.
-const SHOWN: [&str; 2] = [HEADER_ENV_VARS, CANCEL];
+const SHOWN: [&str; 3] = [HEADER_ENV_VARS, CANCEL, CREDIT];
 
 /// What the implementation claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::case::{Form, Transport};
-use super::declaration::{CANCEL, HEADER_ENV_VARS};
+use super::declaration::{CANCEL, CREDIT, HEADER_ENV_VARS};
 use super::driver::PeerHandle as _;
 use super::judge::FailKind;
 use super::launcher::{LaunchError, Peer, ended};
@@ -150,6 +150,9 @@ impl Session<'_> {
         }
         if self.knows("http/request/cancel").await? {
             shown.insert(CANCEL);
+        }
+        if result["capabilities"]["httpBodyCredit"] == true {
+            shown.insert(CREDIT);
         }
         let round_trip = self.slowest_round_trip().await?;
         Ok(Ready { shown, round_trip })

@@ -6,9 +6,10 @@ use super::case::parse::{ParseError, parse_cases};
 use super::case::{Case, Half};
 
 /// The files, one area each.
-pub const FILES: [(&str, &str); 24] = [
+pub const FILES: [(&str, &str); 26] = [
     ("cancel.case", include_str!("suites/cancel.case")),
     ("client-close.case", include_str!("suites/client-close.case")),
+    ("client-credit.case", include_str!("suites/client-credit.case")),
     ("client-envelope.case", include_str!("suites/client-envelope.case")),
     ("client-error.case", include_str!("suites/client-error.case")),
     ("client-handshake.case", include_str!("suites/client-handshake.case")),
@@ -20,6 +21,7 @@ pub const FILES: [(&str, &str); 24] = [
     ("client-stream.case", include_str!("suites/client-stream.case")),
     ("client-transport.case", include_str!("suites/client-transport.case")),
     ("close.case", include_str!("suites/close.case")),
+    ("credit.case", include_str!("suites/credit.case")),
     ("envelope.case", include_str!("suites/envelope.case")),
     ("error.case", include_str!("suites/error.case")),
     ("handshake.case", include_str!("suites/handshake.case")),

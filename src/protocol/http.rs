@@ -358,6 +358,7 @@ mod tests {
             timeout: Some(Duration::from_millis(7)),
             redirect_policy: RedirectPolicy::Stop,
             stream_response: true,
+            credit: Some(u64::MAX),
         };
         assert_eq!(RequestParams::from_value(Some(all.to_value())), Ok(all));
     }

@@ -36,6 +36,10 @@ use exec_http::protocol;
 mod client_session_law;
 
 #[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
+#[path = "../../fuzz/credit.rs"]
+mod credit_law;
+
+#[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
 #[path = "../../fuzz/route_table.rs"]
 mod route_table;
 

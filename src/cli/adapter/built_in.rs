@@ -44,6 +44,7 @@ impl ClientUnderTest for BuiltIn {
             "redirect-policy",
             "buffered",
             "remote-cancel",
+            "body-credit",
         ];
         Hello {
             control: CONTROL,
@@ -117,7 +118,7 @@ pub(super) fn kind_of(error: &StreamError) -> Kind {
         StreamError::Remote { .. } => Kind::Remote,
         StreamError::Sequence { .. } => Kind::Sequence,
         StreamError::Overflow(_) => Kind::Overflow,
-        StreamError::Malformed(_) => Kind::Malformed,
+        StreamError::Malformed(_) | StreamError::BeyondCredit { .. } => Kind::Malformed,
         StreamError::Disconnected(_) => Kind::Disconnected,
         StreamError::WrongLength(_) => Kind::Truncated,
     }

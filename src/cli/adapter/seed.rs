@@ -83,6 +83,7 @@ impl ClientUnderTest for Seed {
             "buffered",
             "close-events",
             "remote-cancel",
+            "body-credit",
         ];
         Hello {
             control: CONTROL,

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use exec_http::conformance::case::{Half, Transport};
-use exec_http::conformance::declaration::CANCEL;
+use exec_http::conformance::declaration::{CANCEL, CREDIT};
 use exec_http::conformance::wire::Wire;
 use exec_http::conformance::zoo;
 use exec_http::conformance::zoo::proxy::{Make, join, serve_websockets};
@@ -42,7 +42,8 @@ fn executor(name: &str) -> Result<&'static Specimen, String> {
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let here = if matches!(arguments.listen, Listen::Stdio) { Transport::Stdio } else { Transport::Websocket };
-    let cancel = arguments.name.is_some_and(|specimen| specimen.offers == Some(CANCEL));
+    let offers = |capability| arguments.name.is_some_and(|specimen| specimen.offers == Some(capability));
+    let extensions = Extensions { cancel: offers(CANCEL), credit: offers(CREDIT) };
     let make = match arguments.name {
         Some(Specimen { means: Means::Wire(make), only, .. }) if only.is_none_or(|only| only == here) => *make,
         // All others are means of clients, or show elsewhere.
@@ -53,7 +54,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let listen = arguments.listen.clone();
-    let served = runtime.block_on(async { tokio::spawn(serve(listen, make, Extensions { cancel })).await });
+    let served = runtime.block_on(async { tokio::spawn(serve(listen, make, extensions)).await });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
     match served {

@@ -4,7 +4,7 @@ use crate::conformance::case::template::Names;
 use crate::conformance::client::messages::{Hello, Limits};
 
 /// What a library can declare; the words of `needs` in cases for clients. Further words of a declaration are ignored.
-pub const FEATURES: [&str; 13] = [
+pub const FEATURES: [&str; 14] = [
     "error-kinds",
     "census",
     "abandon",
@@ -14,6 +14,7 @@ pub const FEATURES: [&str; 13] = [
     "header-env-vars",
     "redirect-policy",
     "remote-cancel",
+    "body-credit",
     "close-events",
     "buffered",
     "pause",

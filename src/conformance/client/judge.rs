@@ -25,9 +25,17 @@ use sight::check_failure;
 /// Behind the name of a call, the name under which the `id` of its request is kept as JSON. No case can write it.
 const ID_NAME: &str = " id";
 
+/// Behind the name of a call, the name of the bytes that its request allowed.
+pub(super) const CREDIT_NAME: &str = "Credit";
+
 /// The name under which the `id` of a call's request is kept, as JSON text.
 pub(super) fn id_name(call: &str) -> String {
     format!("{call}{ID_NAME}")
+}
+
+/// The name of the bytes that the request of a call allowed.
+fn credit_name(call: &str) -> String {
+    format!("{call}{CREDIT_NAME}")
 }
 
 /// A client as its frames show it, and as its application sees it.
@@ -136,6 +144,9 @@ impl Client {
             call.request_id = Some(request_id.to_owned());
             names.insert(name.clone(), request_id.to_owned());
             names.insert(id_name(name), asked.id.to_value().to_string());
+            if let Some(credit) = asked.params["creditBytes"].as_u64() {
+                names.insert(credit_name(name), credit.to_string());
+            }
             asked.taken = true;
             if asked.params["streamResponse"].as_bool().unwrap_or(false) != call.stream {
                 let expected = "streamResponse as the application's call needs it, whatever else it asked for";

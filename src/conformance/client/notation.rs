@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::claims::NAMES;
-use super::script::{Answer, CANCEL_METHOD, ClientAction, Deltas, Order, Seq, Sight};
+use super::judge::CREDIT_NAME;
+use super::script::{Answer, CANCEL_METHOD, CREDIT_METHOD, ClientAction, Deltas, Order, Seq, Sight};
 use crate::conformance::case::plain::{read_conditions, read_plain};
 use crate::conformance::case::steps::{Reading, merge, read_outcomes};
 use crate::conformance::case::template::{Count, Template};
@@ -87,7 +88,8 @@ impl ClientStepReader {
         for behind in text.replace("$$", "").split('$').skip(1) {
             let end = behind.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(behind.len());
             let word = &behind[..end];
-            if !NAMES.contains(&word) && !FUNCTIONS.contains(&word) && !self.calls.contains(word) {
+            let of_call = word.strip_suffix(CREDIT_NAME).unwrap_or(word);
+            if !NAMES.contains(&word) && !FUNCTIONS.contains(&word) && !self.calls.contains(of_call) {
                 return Err(format!("${word} stands for nothing; write $$ for a dollar sign"));
             }
         }
@@ -281,7 +283,7 @@ impl ClientStepReader {
                 words.word("pong")?;
                 Action::Expect(Expect::Pong(words.bytes()?))
             }
-            method @ ("initialize" | "initialized" | CANCEL_METHOD) => {
+            method @ ("initialize" | "initialized" | CANCEL_METHOD | CREDIT_METHOD) => {
                 words.word("a method")?;
                 Action::Client(ClientAction::Got { method: method.to_owned(), params: params(words)? })
             }
@@ -439,6 +441,7 @@ pub fn missing_need(action: &ClientAction, needs: &[String]) -> Option<&'static 
         ClientAction::SawClosed => "close-events",
         ClientAction::Readmit => "reconnect",
         ClientAction::Got { method, .. } if method == CANCEL_METHOD => "remote-cancel",
+        ClientAction::Got { method, .. } if method == CREDIT_METHOD => "body-credit",
         ClientAction::Saw(_, Sight::Fails { conditions, .. }) | ClientAction::OpenFails(conditions)
             if kind(conditions) =>
         {

@@ -8,6 +8,9 @@ use crate::conformance::case::{Condition, Form, Outcome};
 /// The request by which a client gives up a stream at its executor.
 pub const CANCEL_METHOD: &str = "http/request/cancel";
 
+/// The notification by which a client allows more of a body.
+pub const CREDIT_METHOD: &str = "http/request/credit";
+
 /// What a step of a case for clients does or awaits. What concerns the connection alone is in
 /// [`Action`](crate::conformance::case::Action).
 #[derive(Clone, Debug)]

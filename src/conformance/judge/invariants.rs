@@ -6,12 +6,14 @@ use super::{FailKind, Violation};
 use crate::conformance::case::Transport;
 use crate::conformance::trace::Body;
 use crate::protocol::cancel::CANCEL_METHOD;
+use crate::protocol::credit::{CREDIT_METHOD, CreditParams};
 use crate::protocol::delta::DELTA_METHOD;
 use crate::protocol::error::MALFORMED_FRAME_ID;
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use crate::protocol::limits::DELTA_BYTES;
 use crate::protocol::message::{Malformed, Message};
+use crate::protocol::session::{INITIALIZE_METHOD, INITIALIZED_METHOD};
 
 /// One connection as its frames tell it.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Connection {
     pub(super) pongs: Vec<String>,
     /// The close frame, with its status.
     pub(super) close_frame: Option<Option<u16>>,
+    /// The peer has announced that it keeps to credit.
+    keeps_credit: bool,
     /// How the peer ended the connection.
     pub(super) ended: Option<String>,
     /// The last frame.
@@ -47,6 +51,10 @@ pub(super) struct Call {
     pub(super) id: Id,
     /// Of a `http/request`: its `requestId`, and whether it asks for a stream.
     http: Option<(String, bool)>,
+    /// Of a streamed one: the bytes that were allowed before its answer.
+    credit: Option<u64>,
+    /// It is `initialize`.
+    opens: bool,
     /// Of a `http/request/cancel`: the `requestId` that it names.
     cancels: Option<String>,
     /// When it was sent, in microseconds.
@@ -83,6 +91,8 @@ pub(super) struct Stream {
     pub(super) id: Id,
     /// What the next frame must carry.
     next_seq: u64,
+    /// The bytes that were allowed and have not come.
+    credit: Option<u64>,
     /// The bytes of its frames, one entry a frame.
     pub(super) chunks: Vec<Body>,
     /// When its call was answered, in microseconds.
@@ -118,6 +128,7 @@ impl Connection {
             malformed_taken: 0,
             pongs: Vec::new(),
             close_frame: None,
+            keeps_credit: false,
             ended: None,
             last: None,
         }
@@ -128,6 +139,8 @@ impl Connection {
         let call = |id, http, doubtful| Call {
             id,
             http,
+            credit: None,
+            opens: false,
             cancels: None,
             sent_micros: micros,
             answered_micros: None,
@@ -141,15 +154,40 @@ impl Connection {
                 let http = (method == REQUEST_METHOD)
                     .then(|| (name(), member("streamResponse").and_then(Value::as_bool).unwrap_or(false)));
                 let cancels = (method == CANCEL_METHOD).then(name);
-                self.calls.push(Call { cancels, ..call(id, http, false) });
+                let streamed = http.as_ref().is_some_and(|(_, streamed)| *streamed);
+                let credit = member("creditBytes").and_then(Value::as_u64).filter(|_| streamed);
+                let opens = method == INITIALIZE_METHOD;
+                self.calls.push(Call { credit, opens, cancels, ..call(id, http, false) });
             }
-            Ok(Message::Notification { method, .. }) if method == "initialized" => {}
+            Ok(Message::Notification { method, .. }) if method == INITIALIZED_METHOD => {}
+            Ok(Message::Notification { method, params }) if method == CREDIT_METHOD => {
+                if let Some(params) = CreditParams::from_value(params.as_ref()) {
+                    self.handle_credit(&params);
+                }
+            }
             Ok(_) => self.unreadable += 1,
             Err(_) => {
                 self.unreadable += 1;
                 self.calls.extend(ids_within(text).into_iter().map(|id| call(id, None, true)));
             }
         }
+    }
+
+    /// What is allowed to the call of that name that goes on.
+    fn handle_credit(&mut self, CreditParams { request_id, bytes }: &CreditParams) {
+        let open = |stream: &&mut Stream| stream.name == *request_id && stream.terminal.is_none();
+        let waits = |call: &&mut Call| {
+            let named = call.http.as_ref().is_some_and(|(name, _)| name == request_id);
+            named && call.answered_micros.is_none()
+        };
+        let credit = match self.streams.iter_mut().rev().find(open) {
+            Some(stream) => &mut stream.credit,
+            None => match self.calls.iter_mut().filter(|call| call.credit.is_some()).find(waits) {
+                Some(call) => &mut call.credit,
+                None => return,
+            },
+        };
+        *credit = credit.map(|credit| credit.saturating_add(*bytes));
     }
 
     /// The peer sent a frame.
@@ -227,6 +265,9 @@ impl Connection {
         };
         call.answered_micros = Some(micros);
         call.refused = matches!(message, Message::Error { .. });
+        if let (true, Message::Response { result, .. }) = (call.opens, &message) {
+            self.keeps_credit = result["capabilities"]["httpBodyCredit"] == true;
+        }
         let mut fault = Ok(());
         if let (Message::Response { result, .. }, Some(name)) = (&message, &call.cancels)
             && result.get("cancelled") == Some(&Value::Bool(true))
@@ -241,6 +282,7 @@ impl Connection {
                     name: name.clone(),
                     id: id.clone(),
                     next_seq: 1,
+                    credit: call.credit.filter(|_| self.keeps_credit),
                     chunks: Vec::new(),
                     answered_micros: micros,
                     first_micros: None,
@@ -275,6 +317,12 @@ impl Connection {
         }
         if body.len() > DELTA_BYTES as u64 {
             return fail("STREAM-6", "at most 1,048,576 bytes in a frame");
+        }
+        if let Some(credit) = stream.credit {
+            let Some(left) = credit.checked_sub(body.len()) else {
+                return fail("CREDIT-2", &format!("at most {credit} bytes, as no more were allowed"));
+            };
+            stream.credit = Some(left);
         }
         let done = match params.get("done") {
             None => false,

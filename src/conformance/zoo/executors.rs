@@ -6,6 +6,7 @@
 mod body;
 mod cancel;
 mod close;
+mod credit;
 mod deadline;
 mod envelope;
 mod error;
@@ -56,6 +57,7 @@ const DEFECTS: &[&[Specimen]] = &[
     response::DEFECTS,
     stream::DEFECTS,
     cancel::DEFECTS,
+    credit::DEFECTS,
     body::DEFECTS,
     order::DEFECTS,
     limit::DEFECTS,

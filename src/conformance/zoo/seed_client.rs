@@ -140,7 +140,9 @@ impl SeedClient {
         let (request_id, queue) = self.routes().insert_stream(&params.request_id)?;
         let mut stream = Stream::new(Arc::clone(&self.link), request_id, queue);
         let (method, request_id) = (params.method.clone(), stream.request_id().to_owned());
-        let result = match self.http_request(RequestParams { request_id, stream_response: true, ..params }).await {
+        let credit = self.routes().credit(&request_id);
+        let params = RequestParams { request_id, stream_response: true, credit, ..params };
+        let result = match self.http_request(params).await {
             Ok(result) => result,
             Err(error) => {
                 let refused = matches!(error, CallError::Executor(_));
@@ -196,6 +198,10 @@ impl SeedClient {
         self.header_env_vars = flag.and_then(Value::as_bool).unwrap_or(false);
         if result.pointer("/capabilities/httpRequestCancel").and_then(Value::as_bool).unwrap_or(false) {
             self.link.offer_cancel();
+        }
+        let credit = result.pointer("/capabilities/httpBodyCredit").and_then(Value::as_bool).unwrap_or(false);
+        if credit || self.link.defects().has(Defect::CreditNotOffered) {
+            self.routes().keep_credit();
         }
         let initialized = Message::Notification { method: INITIALIZED_METHOD.into(), params: Some(json!({})) };
         self.link.send(initialized.encode().into()).await;

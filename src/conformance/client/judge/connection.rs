@@ -10,6 +10,7 @@ use crate::conformance::judge::{FailKind, Progress, Violation};
 use crate::conformance::matcher::{match_body, match_header, match_lacks};
 use crate::conformance::trace::Body;
 use crate::protocol::cancel::CANCEL_METHOD;
+use crate::protocol::credit::{CREDIT_METHOD, CreditParams};
 use crate::protocol::http::REQUEST_METHOD;
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
@@ -39,6 +40,10 @@ pub(super) struct Connection {
     header_env_vars: bool,
     /// The executor has offered `http/request/cancel`.
     cancel: bool,
+    /// The executor has offered credit.
+    credit: bool,
+    /// The `requestId`s of streams that have one.
+    credited: BTreeSet<String>,
     /// Payloads of pongs that no step has taken.
     pub(super) pongs: Vec<String>,
     /// How the client ended the connection.
@@ -141,6 +146,7 @@ impl Connection {
             let flag = result.pointer("/environmentInfo/capabilities/httpHeaderEnvVars");
             self.header_env_vars |= flag == Some(&Value::Bool(true));
             self.cancel |= result.pointer("/capabilities/httpRequestCancel") == Some(&Value::Bool(true));
+            self.credit |= result.pointer("/capabilities/httpBodyCredit") == Some(&Value::Bool(true));
             self.waiting.retain(|waiting| waiting != id);
         } else if let Message::Error { id: Some(id), .. } = &message {
             self.waiting.retain(|waiting| waiting != id);
@@ -181,10 +187,13 @@ impl Connection {
                 self.requests.push(Asked { id, method, params, text: text.to_owned(), taken: false });
             }
             Message::Notification { method, params } => {
-                if method != INITIALIZED {
-                    return fail("ENVELOPE-21", "no notification but initialized");
+                let params = params.unwrap_or_default();
+                match method.as_str() {
+                    INITIALIZED => {}
+                    CREDIT_METHOD => self.check_credit(&params, text)?,
+                    _ => return fail("ENVELOPE-21", "no notification but initialized"),
                 }
-                self.notifications.push(Told { method, params: params.unwrap_or_default(), taken: false });
+                self.notifications.push(Told { method, params, taken: false });
             }
             Message::Response { ref id, .. } | Message::Error { id: Some(ref id), .. } => {
                 self.answers.push(Answer { id: id.clone(), message, text: text.to_owned(), taken: false });
@@ -212,6 +221,18 @@ impl Connection {
         }
     }
 
+    fn check_credit(&self, params: &Value, text: &str) -> Result<(), Violation> {
+        let fail = |expected| Err(Violation::new(FailKind::Assertion, "CREDIT-9", expected, text));
+        match CreditParams::from_value(Some(params)) {
+            _ if !self.credit => fail("no credit, which the executor has not offered"),
+            Some(CreditParams { bytes: 0, .. }) | None => fail("a requestId, and one byte at least"),
+            Some(CreditParams { request_id, .. }) if !self.credited.contains(&request_id) => {
+                fail("credit for a stream of this connection that has one")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     fn check_request(&mut self, params: &Value, text: &str) -> Result<(), Violation> {
         let malformed = |clause, expected| Err(Violation::new(FailKind::Malformed, clause, expected, text));
         let is_text = |member: &str| params.get(member).is_some_and(Value::is_string);
@@ -235,6 +256,15 @@ impl Connection {
         let has_variable = |header: &Value| header.get("valueEnvVar").is_some_and(|variable| !variable.is_null());
         if !self.header_env_vars && headers.into_iter().flatten().any(has_variable) {
             return malformed("PARAMS-27", "no valueEnvVar, which the executor has not announced");
+        }
+        match params.get("creditBytes") {
+            None | Some(Value::Null) => {}
+            Some(_) if !self.credit => {
+                let expected = "no creditBytes, as the executor has not offered credit";
+                return Err(Violation::new(FailKind::Assertion, "CREDIT-9", expected, text));
+            }
+            Some(credit) if !credit.is_u64() => return malformed("CREDIT-9", "creditBytes as a count"),
+            Some(_) => drop(self.credited.insert(name.to_owned())),
         }
         if streamed && !self.stream_ids.insert(name.to_owned()) {
             let expected = "a requestId that no stream of this connection had before";

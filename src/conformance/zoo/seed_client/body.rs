@@ -88,6 +88,7 @@ impl Body {
                     if frame.outcome.is_none() && stream.has_more() && defects.has(Defect::SecondFrameAwaited) {
                         tokio::task::yield_now().await;
                     }
+                    self.link.allow(stream.request_id(), frame.data.len() as u64);
                     checked(frame, check, defects)
                 }
                 State::Ended { outcome, told } => {

@@ -140,6 +140,26 @@ defects! {
     CancelledRouteStays = "cancelled-route-stays", "ROUTE-16",
         "The route of a stream that was given up at the executor stays for good.";
 
+    // What is allowed, and what comes beyond it.
+    CreditNotOffered = "credit-not-offered", "CREDIT-9",
+        "Streams have a credit at an executor that has not offered it.";
+    CreditOfNothing = "credit-of-nothing", "CREDIT-9",
+        "Behind each credit notification goes one of no bytes.";
+    NoMoreCredit = "no-more-credit", "CREDIT-10",
+        "A consumer that has read all that was allowed is allowed nothing more.";
+    BeyondCreditTaken = "beyond-credit-taken", "CREDIT-11",
+        "Bytes that were not allowed are delivered like all others.";
+    TerminalBeyondCreditTaken = "terminal-beyond-credit-taken", "CREDIT-11",
+        "The bytes of a terminal frame are not counted against the credit.";
+    BeyondCreditIsFatal = "beyond-credit-is-fatal", "CREDIT-11",
+        "A frame with more bytes than were allowed ends the connection.";
+    BeyondCreditLosesAll = "beyond-credit-loses-all", "CREDIT-11",
+        "A frame with more bytes than were allowed takes those with it that wait.";
+    CreditedFramesCounted = "credited-frames-counted", "CREDIT-12",
+        "No more than 256 frames may wait, however few bytes they have of those that were allowed.";
+    CreditHalved = "credit-halved", "CREDIT-12",
+        "Of the bytes that were allowed one half may wait.";
+
     // What the consumer is given.
     ReceiveNotCancelSafe = "receive-not-cancel-safe", "ROUTE-15",
         "A receive that is cancelled while it cleans up behind the last frame loses that frame, and the next one returns a clean end.";

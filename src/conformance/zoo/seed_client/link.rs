@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::body::Phase;
 use super::defect::{Defect, Defects};
 use super::routes::Routes;
 use crate::protocol::cancel::{CANCEL_METHOD, CancelParams};
+use crate::protocol::credit::{CREDIT_METHOD, CreditParams};
 use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
 use crate::protocol::error::{MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError};
 use crate::protocol::id::Id;
@@ -88,6 +90,27 @@ impl Link {
         let goes_on = !matches!(phase, Phase::Refused) && self.routes.is_open(request_id);
         let wants = offered && goes_on && !(is_calling && has(Defect::CallsNotCancelled));
         wants && self.ask_to_cancel(request_id)
+    }
+
+    /// Tells the executor that it may send as many bytes more as were read.
+    pub(super) fn allow(&self, request_id: &str, bytes: u64) {
+        if bytes == 0 || self.defects().has(Defect::NoMoreCredit) || !self.routes.allow(request_id, bytes) {
+            return;
+        }
+        self.tell_credit(request_id, bytes);
+        if self.defects().has(Defect::CreditOfNothing) {
+            self.tell_credit(request_id, 0);
+        }
+    }
+
+    fn tell_credit(&self, request_id: &str, bytes: u64) {
+        let params = CreditParams { request_id: request_id.to_owned(), bytes }.to_value();
+        let message = Message::Notification { method: CREDIT_METHOD.to_owned(), params: Some(params) };
+        if let Err(TrySendError::Full(frame)) = self.outbox.try_send(message.encode().into()) {
+            // A receive that waited here would not be cancel safe.
+            let outbox = self.outbox.clone();
+            tokio::spawn(async move { outbox.send(frame).await });
+        }
     }
 
     fn ask_to_cancel(&self, request_id: &str) -> bool {

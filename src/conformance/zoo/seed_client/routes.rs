@@ -28,9 +28,12 @@ use super::error::CallError;
 use super::queue::{Frame, Queue, Waiting};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
-use crate::protocol::limits::QUEUE_FRAMES;
+use crate::protocol::limits::{QUEUE_BYTES, QUEUE_FRAMES};
 use crate::protocol::stream::{Disconnect, Overflow, StreamError};
 use crate::sync::{Arc, Mutex};
+
+/// Bytes that a stream with credit may have due and waiting: what all calls have together is the byte budget.
+pub(super) const WINDOW_BYTES: u64 = (QUEUE_BYTES / CALLS) as u64;
 
 /// Calls that may wait for their answers at one time.
 pub const CALLS: usize = 16_384;
@@ -78,6 +81,8 @@ struct Table {
     ended: HashSet<String>,
     /// Frames that came since nothing waited. Only [`Defect::OneRing`] counts them.
     ring: usize,
+    /// The executor keeps to a credit.
+    keeps_credit: bool,
     /// Why the connection is gone, once it is; set once.
     disconnected: Option<Disconnect>,
 }
@@ -89,6 +94,8 @@ struct Route {
     sender: mpsc::Sender<Frame>,
     /// The number that the next frame must have.
     next_seq: u64,
+    /// Bytes that were allowed and have not come; `None` without a credit.
+    due: Option<u64>,
     /// The last frame was queued. Only [`Defect::RouteKeptAfterTerminal`] keeps such a route.
     draining: bool,
 }
@@ -136,6 +143,24 @@ impl Routes {
         self.table.lock().pending.remove(&id);
     }
 
+    /// From now on streams have a credit.
+    pub(super) fn keep_credit(&self) {
+        self.table.lock().keeps_credit = true;
+    }
+
+    /// The bytes that were allowed to an open stream.
+    pub(super) fn credit(&self, id: &str) -> Option<u64> {
+        self.table.lock().routes.get(id)?.due
+    }
+
+    /// Allows an open stream as many bytes as were read of it; whether it has a credit.
+    pub(super) fn allow(&self, id: &str, bytes: u64) -> bool {
+        let mut table = self.table.lock();
+        let Some(due) = table.routes.get_mut(id).and_then(|route| route.due.as_mut()) else { return false };
+        *due += bytes;
+        true
+    }
+
     /// Registers a stream, before its call is sent. `wanted` is the id that the caller asked for; it gets another one.
     pub(super) fn insert_stream(&self, wanted: &str) -> Result<(String, Arc<Queue>), CallError> {
         let mut table = self.table.lock();
@@ -156,9 +181,17 @@ impl Routes {
         } else {
             numbered(table.streams)
         };
-        let unbounded = self.defects.has(Defect::QueueUnbounded);
-        let (sender, queue) = Queue::new(if unbounded { Semaphore::MAX_PERMITS } else { QUEUE_FRAMES });
-        let route = Route { sender, next_seq: 1, draining: false };
+        let due = table.keeps_credit.then_some(WINDOW_BYTES);
+        let places = if self.defects.has(Defect::QueueUnbounded) {
+            Semaphore::MAX_PERMITS
+        } else if due.is_some() && !self.defects.has(Defect::CreditedFramesCounted) {
+            // A frame that takes a place has a byte.
+            WINDOW_BYTES as usize
+        } else {
+            QUEUE_FRAMES
+        };
+        let (sender, queue) = Queue::new(places);
+        let route = Route { sender, next_seq: 1, due, draining: false };
         table.queues.insert(id.clone(), Arc::clone(&queue));
         self.change(&mut table, |routes| routes.insert(id.clone(), route));
         Ok((id, queue))
@@ -269,6 +302,20 @@ impl Routes {
                 table.late.insert(id.clone(), frame.seq.saturating_add(1));
             }
             frame = Frame::failure(expected, StreamError::Sequence { received: frame.seq, expected });
+        } else if let Some(allowed) = self.exceeded(&mut route.due, &frame, terminal) {
+            if self.defects.has(Defect::BeyondCreditIsFatal) {
+                drop(table);
+                self.disconnect(Disconnect::Local);
+                return false;
+            }
+            let received = frame.data.len();
+            frame = Frame::failure(expected, StreamError::BeyondCredit { received, allowed });
+            if self.defects.has(Defect::BeyondCreditLosesAll)
+                && let Some(queue) = table.queues.get(&id)
+            {
+                queue.clear();
+                frame.seq = 1;
+            }
         } else if self.overflows(&frame, terminal, places) || ring > QUEUE_FRAMES {
             if self.defects.has(Defect::FullQueueLosesFrame) {
                 return true;
@@ -291,6 +338,24 @@ impl Routes {
             self.disconnect(Disconnect::Local);
         }
         true
+    }
+
+    /// Takes the bytes of a frame from those that are due; gives what was, where it is too little.
+    fn exceeded(&self, due: &mut Option<u64>, frame: &Frame, terminal: bool) -> Option<u64> {
+        let due = due.as_mut()?;
+        if self.defects.has(Defect::BeyondCreditTaken)
+            || terminal && self.defects.has(Defect::TerminalBeyondCreditTaken)
+        {
+            return None;
+        }
+        let kept = if self.defects.has(Defect::CreditHalved) { WINDOW_BYTES / 2 } else { 0 };
+        match due.checked_sub(frame.data.len() as u64) {
+            Some(left) if left >= kept || frame.data.is_empty() => {
+                *due = left;
+                None
+            }
+            _ => Some(*due),
+        }
     }
 
     /// A frame finds so many free places in its queue, and that is one too few.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::spelling::{Spelling, spelt};
 use crate::conformance::case::Half;
-use crate::conformance::declaration::CANCEL;
+use crate::conformance::declaration::{CANCEL, CREDIT};
 use crate::conformance::zoo::proxy::Make;
 use crate::conformance::zoo::specimen::Specimen;
 use crate::conformance::zoo::tamper::{Message, Outlet, Tamper, Unit, Way, answers, deltas, failures};
@@ -34,6 +34,7 @@ const fn twin(name: &'static str, sentence: &'static str, make: Make) -> Specime
 pub(super) const TWINS: &[Specimen] = &[
     twin("correct-executor", "Nothing passes otherwise than it came.", Tamper::none),
     twin("cancelling-executor", "Calls can be cancelled.", Tamper::none).offering(CANCEL),
+    twin("crediting-executor", "Streams keep to a credit.", Tamper::none).offering(CREDIT),
     twin("one-byte-frames", "Every frame of a body has one byte, as far as 8 frames go.", || {
         reframed(|params| cut(params, PARTS))
     }),

@@ -16,7 +16,9 @@ impl Routes {
     /// largest first, until there is room; when this one holds most, it is the one that ends.
     pub(super) fn charge(&self, table: &mut Table, id: &str, frame: &mut Frame) {
         let Some(queue) = table.queues.get(id).cloned() else { return };
-        let bytes = Charge::bytes(&frame.data);
+        // What was allowed fits, and costs no more than its bytes.
+        let credited = table.routes.get(id).is_some_and(|route| route.due.is_some());
+        let bytes = if credited { frame.data.len() } else { Charge::bytes(&frame.data) };
         let overflow = StreamError::Overflow(Overflow::Bytes(QUEUE_BYTES));
         let failed = matches!(frame.outcome, Some(Err(_)));
         if failed && self.defects.has(Defect::ErrorNeedsBudget) && !self.has_room(table, 1) {
