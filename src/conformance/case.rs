@@ -19,8 +19,8 @@ use template::Template;
 pub const MAIN: &str = "main";
 
 /// What a peer can declare, or be by the way it was started; the words of `needs`.
-pub const CAPABILITIES: [&str; 8] =
-    ["redirect-policy", "header-env-vars", "error-kinds", "limits", "resume", "cancel", "spawn", "memory"];
+pub const CAPABILITIES: [&str; 9] =
+    ["redirect-policy", "header-env-vars", "error-kinds", "limits", "resume", "cancel", "credit", "spawn", "memory"];
 
 /// The transport that a peer is reached by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
