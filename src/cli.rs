@@ -2,6 +2,7 @@
 
 mod adapter;
 mod conform;
+mod file;
 mod request;
 mod serve;
 mod zoo;

@@ -1,18 +1,20 @@
 //! `exec-http request`: one HTTP request through an executor, the way users of curl expect it.
 
+mod executor;
+
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
 use exec_http::client::{Client, ClientConfig, QueuePolicy, RequestOptions};
 use exec_http::protocol::http::RedirectPolicy;
-use exec_http::transport::{Connection, lines, websocket};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::process::{Child, Command};
+
+use executor::{Executor, ExecutorArgs};
 
 /// How long a spawned executor may take to end once its standard input is closed.
 const EXIT_TIME: Duration = Duration::from_secs(2);
@@ -26,9 +28,8 @@ pub(crate) struct RequestArgs {
     /// An http or https URL.
     #[arg(value_name = "URL")]
     url: String,
-    /// The executor: a ws:// URL, or a command that speaks the protocol on its standard input and output.
-    #[arg(long, value_name = "CMD|ws://HOST:PORT")]
-    via: String,
+    #[command(flatten)]
+    executor: ExecutorArgs,
     /// The method; GET, or POST with a body.
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<Method>,
@@ -67,8 +68,9 @@ impl<E: std::error::Error> From<E> for Failure {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
-    let request = match to_request(&arguments) {
-        Ok(request) => request,
+    let read = to_request(&arguments).and_then(|request| Ok((arguments.executor.executor()?, request)));
+    let (executor, request) = match read {
+        Ok(read) => read,
         Err(Failure(text)) => {
             eprintln!("exec-http: {text}");
             return ExitCode::from(2);
@@ -81,7 +83,7 @@ pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(send(&arguments, request)) {
+    match runtime.block_on(send(&arguments, &executor, request)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(text)) => {
             eprintln!("exec-http: {text}");
@@ -90,8 +92,8 @@ pub(crate) fn run(arguments: RequestArgs) -> ExitCode {
     }
 }
 
-async fn send(arguments: &RequestArgs, request: Request<Bytes>) -> Result<(), Failure> {
-    let (connection, child) = open(&arguments.via).await?;
+async fn send(arguments: &RequestArgs, executor: &Executor, request: Request<Bytes>) -> Result<(), Failure> {
+    let (connection, child) = executor.open().await?;
     // One stream on the connection: a slow reader of our output may hold it up, and loses nothing.
     let config = ClientConfig { queue_policy: QueuePolicy::Pause, ..ClientConfig::default() };
     let client = Client::connect_with(connection, config).await?;
@@ -102,29 +104,6 @@ async fn send(arguments: &RequestArgs, request: Request<Bytes>) -> Result<(), Fa
         let _ended = tokio::time::timeout(EXIT_TIME, child.wait()).await;
     }
     result
-}
-
-/// Dials or spawns the executor.
-async fn open(via: &str) -> Result<(Connection, Option<Child>), Failure> {
-    if via.starts_with("ws://") {
-        let connection = websocket::connect(via).await;
-        return Ok((connection.map_err(|error| Failure(format!("cannot reach the executor: {error}")))?, None));
-    }
-    if via.split_whitespace().next().is_some_and(|word| word.contains("://")) {
-        return Err(Failure("--via takes a ws:// URL or a command".into()));
-    }
-    let words = shell_words::split(via).map_err(|error| Failure(format!("--via: {error}")))?;
-    let (program, rest) = words.split_first().ok_or_else(|| Failure("--via names no program".into()))?;
-    let mut child = Command::new(program)
-        .args(rest)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| Failure(format!("cannot start {program}: {error}")))?;
-    let output = child.stdout.take().expect("standard output was asked to be a pipe");
-    let input = child.stdin.take().expect("standard input was asked to be a pipe");
-    Ok((lines::connection(output, input), Some(child)))
 }
 
 /// The request that the arguments describe. What is wrong with a URL or a header is said without repeating it, as either may

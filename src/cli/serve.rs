@@ -1,5 +1,7 @@
 //! `exec-http serve`: an executor on stdio or on a websocket.
 
+mod door;
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,17 +9,22 @@ use std::str::FromStr;
 
 use exec_http::protocol::session::Extensions;
 use exec_http::server::{Server, ServerConfig};
-use exec_http::transport::websocket::Listener;
+use exec_http::transport::websocket::{Listener, ListenerConfig};
+
+use door::Door;
 
 /// Run an executor.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// `stdio`, or `ws://ADDRESS:PORT` with a loopback address; port 0 lets the system choose. The websocket form prints its URL.
+    /// `stdio`, `ws://ADDRESS:PORT`, or `wss://ADDRESS:PORT` with a certificate; port 0 lets the system choose. The websocket
+    /// forms print their URL.
     #[arg(long, value_name = "WHERE", default_value = "ws://127.0.0.1:0")]
     listen: Listen,
     /// Offer nothing beyond the revisions of the protocol: no `http/request/cancel`.
     #[arg(long)]
     no_extensions: bool,
+    #[command(flatten)]
+    door: Door,
 }
 
 /// Where clients come from.
@@ -26,29 +33,41 @@ pub(crate) enum Listen {
     /// One client, on this process's standard input and output.
     Stdio,
     /// Any number of clients.
-    WebSocket(SocketAddr),
+    WebSocket {
+        /// Where.
+        address: SocketAddr,
+        /// By `wss://`.
+        tls: bool,
+    },
 }
 
 impl FromStr for Listen {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         if matches!(text, "stdio" | "stdio://") {
             return Ok(Self::Stdio);
         }
-        let address = text.strip_prefix("ws://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        let address = address.ok_or("must be stdio or ws://ADDRESS:PORT")?;
-        let address: SocketAddr = address.parse().map_err(|_| "ws:// must be followed by an IP address and a port")?;
-        if !address.ip().is_loopback() {
-            // Whoever reaches the address can send requests from this machine's place in the network.
-            return Err("must be a loopback address, as clients are not authenticated".into());
-        }
-        Ok(Self::WebSocket(address))
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let tls = match scheme {
+            "ws" => false,
+            "wss" => true,
+            _ => return Err("must be stdio, ws://ADDRESS:PORT or wss://ADDRESS:PORT"),
+        };
+        let address = rest.strip_suffix('/').unwrap_or(rest).parse();
+        Ok(Self::WebSocket { address: address.map_err(|_| "behind :// must be an IP address and a port")?, tls })
     }
 }
 
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
+    let door = match arguments.door.config(&arguments.listen) {
+        Ok(door) => door,
+        Err(what) => {
+            eprintln!("exec-http serve: {what}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed("cannot start", &error),
@@ -57,22 +76,22 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
         // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
         let listen = arguments.listen.clone();
         let extensions = if arguments.no_extensions { Extensions::NONE } else { Extensions::ALL };
-        tokio::spawn(serve(listen, ServerConfig { extensions })).await.unwrap_or(ExitCode::FAILURE)
+        tokio::spawn(serve(listen, door, ServerConfig { extensions })).await.unwrap_or(ExitCode::FAILURE)
     });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(listen: Listen, config: ServerConfig) -> ExitCode {
+async fn serve(listen: Listen, door: ListenerConfig, config: ServerConfig) -> ExitCode {
     let server = Server::new(config);
     let serving = match listen {
         Listen::Stdio => {
             let server = server.clone();
             tokio::spawn(async move { server.serve_stdio().await })
         }
-        Listen::WebSocket(address) => {
-            let listener = match Listener::bind(address).await {
+        Listen::WebSocket { address, .. } => {
+            let listener = match Listener::bind_with(address, door).await {
                 Ok(listener) => listener,
                 Err(error) => return failed("cannot listen", &error),
             };
@@ -127,14 +146,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_addresses_are_accepted() {
+    fn places_to_listen_are_read() {
         let address = "127.0.0.1:0".parse().expect("an address");
-        assert_eq!("ws://127.0.0.1:0".parse(), Ok(Listen::WebSocket(address)));
+        assert_eq!("ws://127.0.0.1:0".parse(), Ok(Listen::WebSocket { address, tls: false }));
+        assert_eq!("wss://127.0.0.1:0/".parse(), Ok(Listen::WebSocket { address, tls: true }));
         assert_eq!("stdio".parse(), Ok(Listen::Stdio));
         assert!("ws://[::1]:9".parse::<Listen>().is_ok());
-        for refused in
-            ["ws://0.0.0.0:0", "ws://10.1.2.3:80", "ws://localhost:0", "wss://127.0.0.1:0", "127.0.0.1:0", ""]
-        {
+        for refused in ["ws://localhost:0", "http://127.0.0.1:0", "127.0.0.1:0", "ws://127.0.0.1", ""] {
             assert!(refused.parse::<Listen>().is_err(), "{refused}");
         }
     }

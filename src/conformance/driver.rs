@@ -17,7 +17,8 @@ use super::origin::{BoundOrigin, Origin};
 use super::stage::{Actor, CaseRun, Settings, Stage};
 use super::trace::What;
 use super::wire::Wire;
-use super::wire::websocket::probe;
+use super::wire::websocket::{probe, with_token};
+use crate::transport::websocket::Token;
 
 /// A peer that has been started, or is attached to.
 pub trait PeerHandle: Send {
@@ -29,6 +30,11 @@ pub trait PeerHandle: Send {
 
     /// `HOST:PORT` that it listens on.
     fn authority(&self) -> Option<String>;
+
+    /// What it wants to be shown, if anything.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
 
     /// Its process, if it was started here.
     fn pid(&self) -> Option<u32>;
@@ -88,7 +94,7 @@ impl<P: PeerHandle> Actor for Driver<'_, P> {
                 _ => What::Broken { reason: "the memory of the process cannot be read".to_owned() },
             }),
             Action::Probe { request, .. } => {
-                let request = stage.resolve(request);
+                let request = with_token(&stage.resolve(request), self.peer.token());
                 let authority = self.peer.authority().unwrap_or_default();
                 let answer = stage.while_recording(deadline, probe(&authority, &request)).await;
                 // No answer at all is an answer to the question, too.

@@ -16,6 +16,7 @@ use super::driver::PeerHandle;
 use super::process::{CommandLine, Process, StartError};
 use super::wire::Wire;
 use crate::sync::{Arc, Mutex};
+use crate::transport::websocket::Token;
 
 /// How long a peer may take from its start to a completed handshake.
 pub const START: Duration = Duration::from_secs(15);
@@ -29,8 +30,13 @@ pub enum Target {
     /// A command; its arguments may have placeholders. `{addr}` and `{port}` stand for a free loopback address, `{listen}`
     /// for `stdio` or `ws://127.0.0.1:0`. Without the first two, a listening peer names its URL on standard output.
     Command(CommandLine),
-    /// The URL of a websocket that somebody else started.
-    Attach(String),
+    /// A websocket that somebody else started.
+    Attach {
+        /// Its URL.
+        url: String,
+        /// What it wants to be shown.
+        token: Option<Token>,
+    },
 }
 
 /// Why a command line does not describe a target.
@@ -75,12 +81,12 @@ impl Target {
         if argv.is_empty() { Err(TargetError::Empty) } else { Ok(argv) }
     }
 
-    /// A URL to attach to.
+    /// A URL to attach to, with the token that the peer wants.
     ///
     /// # Errors
     ///
     /// [`TargetError::Url`], and [`TargetError::Remote`] unless `allow_remote`.
-    pub fn attach(url: &str, allow_remote: bool) -> Result<Self, TargetError> {
+    pub fn attach(url: &str, token: Option<Token>, allow_remote: bool) -> Result<Self, TargetError> {
         let parsed = Url::parse(url).ok().filter(|parsed| parsed.scheme() == "ws");
         let parsed = parsed.ok_or_else(|| TargetError::Url(url.to_owned()))?;
         let host = parsed.host().ok_or_else(|| TargetError::Url(url.to_owned()))?;
@@ -92,7 +98,7 @@ impl Target {
         if !loopback && !allow_remote {
             return Err(TargetError::Remote(host.to_string()));
         }
-        Ok(Self::Attach(url.to_owned()))
+        Ok(Self::Attach { url: url.to_owned(), token })
     }
 
     /// The transports to test over: those that were asked for, or else those that the target obviously offers.
@@ -102,7 +108,7 @@ impl Target {
     /// [`TargetError::Transport`] when one that was asked for cannot be reached.
     pub fn transports(&self, wanted: &[Transport]) -> Result<Vec<Transport>, TargetError> {
         let (offered, why) = match self {
-            Self::Attach(_) => (vec![Transport::Websocket], "a URL is a websocket"),
+            Self::Attach { .. } => (vec![Transport::Websocket], "a URL is a websocket"),
             Self::Command(command) if command.has("{listen}") => (vec![Transport::Stdio, Transport::Websocket], ""),
             Self::Command(command) if command.has("{addr}") || command.has("{port}") => {
                 (vec![Transport::Websocket], "the command names a listening address")
@@ -139,8 +145,9 @@ impl Target {
         limit: Duration,
     ) -> Result<Peer, LaunchError> {
         let command = match self {
-            Self::Attach(url) => {
-                return Ok(Peer { process: None, endpoint: Endpoint::Url { url: url.clone(), _stdin: None } });
+            Self::Attach { url, token } => {
+                let endpoint = Endpoint::Url { url: url.clone(), token: token.clone(), _stdin: None };
+                return Ok(Peer { process: None, endpoint });
             }
             Self::Command(command) => command,
         };
@@ -151,10 +158,10 @@ impl Target {
             (Transport::Stdio, _) => Endpoint::Stdio(Arc::new(Mutex::new(Some((stdin, stdout))))),
             (Transport::Websocket, Some(port)) => {
                 tokio::spawn(drain(stdout));
-                Endpoint::Url { url: format!("ws://127.0.0.1:{port}"), _stdin: Some(Arc::new(stdin)) }
+                Endpoint::Url { url: format!("ws://127.0.0.1:{port}"), token: None, _stdin: Some(Arc::new(stdin)) }
             }
             (Transport::Websocket, None) => match timeout(limit, announced_url(stdout)).await {
-                Ok(Some(url)) => Endpoint::Url { url, _stdin: Some(Arc::new(stdin)) },
+                Ok(Some(url)) => Endpoint::Url { url, token: None, _stdin: Some(Arc::new(stdin)) },
                 Ok(None) => return Err(LaunchError::Ended(timeout(limit, process.wait()).await.ok().flatten())),
                 Err(_) => return Err(LaunchError::NoUrl(limit)),
             },
@@ -205,6 +212,8 @@ enum Endpoint {
     Url {
         /// Its address.
         url: String,
+        /// What is shown to it.
+        token: Option<Token>,
         /// The standard input of a started peer: held open as long as the peer is used.
         _stdin: Option<Arc<ChildStdin>>,
     },
@@ -220,7 +229,7 @@ impl Peer {
 impl PeerHandle for Peer {
     async fn connect(&mut self) -> io::Result<Wire> {
         match &self.endpoint {
-            Endpoint::Url { url, .. } => Wire::websocket(url).await,
+            Endpoint::Url { url, token, .. } => Wire::websocket(url, token.as_ref()).await,
             Endpoint::Stdio(pipes) => {
                 let (stdin, stdout) = pipes.lock().take().ok_or(io::ErrorKind::AddrInUse)?;
                 Ok(Wire::stdio(stdin, stdout))
@@ -239,6 +248,13 @@ impl PeerHandle for Peer {
         let Endpoint::Url { url, .. } = &self.endpoint else { return None };
         let url = Url::parse(url).ok()?;
         Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    }
+
+    fn token(&self) -> Option<&Token> {
+        match &self.endpoint {
+            Endpoint::Url { token, .. } => token.as_ref(),
+            Endpoint::Stdio(_) => None,
+        }
     }
 
     fn pid(&self) -> Option<u32> {
@@ -337,13 +353,13 @@ mod tests {
     #[test]
     fn only_loopback_websockets_are_attached_to() {
         for url in ["ws://127.0.0.1:1", "ws://localhost:1/path", "ws://[::1]:1", "ws://127.9.9.9:1"] {
-            assert_eq!(Target::attach(url, false), Ok(Target::Attach(url.into())));
+            assert_eq!(Target::attach(url, None, false), Ok(Target::Attach { url: url.into(), token: None }));
         }
-        assert_eq!(Target::attach("ws://192.0.2.1:1", false), Err(TargetError::Remote("192.0.2.1".into())));
-        assert_eq!(Target::attach("ws://example.com:1", false), Err(TargetError::Remote("example.com".into())));
-        assert!(Target::attach("ws://192.0.2.1:1", true).is_ok());
+        assert_eq!(Target::attach("ws://192.0.2.1:1", None, false), Err(TargetError::Remote("192.0.2.1".into())));
+        assert_eq!(Target::attach("ws://example.com:1", None, false), Err(TargetError::Remote("example.com".into())));
+        assert!(Target::attach("ws://192.0.2.1:1", None, true).is_ok());
         for url in ["http://127.0.0.1:1", "127.0.0.1:1", "ws://"] {
-            assert_eq!(Target::attach(url, true), Err(TargetError::Url(url.into())));
+            assert_eq!(Target::attach(url, None, true), Err(TargetError::Url(url.into())));
         }
     }
 
@@ -358,7 +374,7 @@ mod tests {
         assert_eq!(command("a {listen}").transports(&[Stdio]), Ok(vec![Stdio]));
         assert!(command("a").transports(&[Stdio, Websocket]).is_err());
         assert!(command("a {port}").transports(&[Stdio]).is_err());
-        assert!(Target::Attach("ws://127.0.0.1:1".into()).transports(&[Stdio]).is_err());
+        assert!(Target::attach("ws://127.0.0.1:1", None, false).is_ok_and(|url| url.transports(&[Stdio]).is_err()));
     }
 
     #[test]
@@ -374,7 +390,9 @@ mod tests {
         let peer = command("/bin/sh -c 'echo starting; echo \"listening on ws://127.0.0.1:4321/x.\"; exec sleep 60'");
         let peer = peer.launch(Transport::Websocket, &[], START).await.expect("the shell prints a URL");
         assert_eq!(peer.authority().as_deref(), Some("127.0.0.1:4321"));
-        assert!(matches!(peer.endpoint, Endpoint::Url { url, _stdin: Some(_) } if url == "ws://127.0.0.1:4321/x"));
+        assert!(
+            matches!(peer.endpoint, Endpoint::Url { url, token: None, _stdin: Some(_) } if url == "ws://127.0.0.1:4321/x")
+        );
     }
 
     #[tokio::test]

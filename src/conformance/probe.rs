@@ -339,7 +339,7 @@ mod tests {
         let limit = Duration::from_secs(1);
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let url = format!("ws://{}", port.expect("there is a loopback address"));
-        let target = Target::attach(&url, false).expect("the address is a loopback one");
+        let target = Target::attach(&url, None, false).expect("the address is a loopback one");
         let mut peer = target.launch(Transport::Websocket, &[], limit).await.expect("nothing is started");
         let text = cause(probe(&mut peer, limit).await);
         assert!(text.starts_with("no connection within 1s: ") && text.contains("refused"), "{text}");

@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::case::{Form, Transport};
 use crate::protocol::framing::LineFramer;
+use crate::transport::websocket::Token;
 use websocket::End;
 
 /// The longest frame that the suite reads, in bytes: far above what a peer may send, so that the judge can say so.
@@ -115,13 +116,13 @@ impl Wire {
         Self::over_websocket(stream, rest, if is_client { End::Client } else { End::Server })
     }
 
-    /// Connects to a `ws://` URL and upgrades, with TCP_NODELAY.
+    /// Connects to a `ws://` URL and upgrades, with TCP_NODELAY. A token is shown to the peer.
     ///
     /// # Errors
     ///
     /// Those of the socket; `InvalidInput` for another kind of URL; `InvalidData` when the peer does not upgrade.
-    pub async fn websocket(url: &str) -> io::Result<Self> {
-        let (stream, rest) = websocket::connect(url).await?;
+    pub async fn websocket(url: &str, token: Option<&Token>) -> io::Result<Self> {
+        let (stream, rest) = websocket::connect(url, token).await?;
         Ok(Self::over_websocket(stream, rest, End::Client))
     }
 

@@ -1,196 +1,52 @@
 //! One frame a websocket message: text and binary in, text out.
 //!
-//! Framing and masking are tungstenite's; the accepting side's HTTP, upgrade included, is hyper's.
+//! Framing and masking are tungstenite's; HTTP, upgrade included, is hyper's; TLS is rustls's.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `listener` | accepts connections, so many at one time |
+//! | `door` | what is answered to each HTTP request: who may come in |
+//! | `dial` | the client's side of an upgrade |
+//! | `token` | bearer tokens and their digests |
+//! | `tls` | certificates, and who is trusted to have made them |
 
-use std::convert::Infallible;
+mod dial;
+mod door;
+mod listener;
+mod tls;
+mod token;
+
 use std::fmt::Debug;
-use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use http::header::{CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::header::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use self::door::Place;
 use super::{CloseReason, Connection, Reader, TransportError, Writer};
 use crate::protocol::limits::WEBSOCKET_MESSAGE_BYTES;
 
-/// How long the opening handshake may take on either side.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub use self::dial::{Dial, connect, connect_with};
+pub use self::listener::{CONNECTIONS, Listener, ListenerConfig};
+pub use self::tls::{Authorities, Identity, Roots, TlsError};
+pub use self::token::{Token, TokenError, TokenHash};
 
-/// Handshakes that may be under way at one time; further connections wait in the kernel.
-const HANDSHAKES: usize = 128;
+/// How long the opening handshake, TLS included, may take on either side.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// Any byte stream below a websocket.
 trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
-
-/// Dials `ws://HOST:PORT/...`.
-///
-/// # Errors
-///
-/// [`TransportError::Refused`] when the peer answers with a status other than 101, [`TransportError::Io`] for everything
-/// below that, an unusable URL and a handshake of more than ten seconds included.
-pub async fn connect(url: &str) -> Result<Connection, TransportError> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a ws://HOST:PORT URL");
-    let parsed = url::Url::parse(url).ok().filter(|parsed| parsed.scheme() == "ws").ok_or_else(invalid)?;
-    let host = parsed.host_str().ok_or_else(invalid)?.trim_matches(['[', ']']);
-    let port = parsed.port_or_known_default().unwrap_or(80);
-    let dial = async {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = Box::new(stream);
-        let (socket, _response) = client_async_with_config(url, stream, Some(config())).await.map_err(fault)?;
-        Ok(connection(socket))
-    };
-    tokio::time::timeout(HANDSHAKE_TIME, dial).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-/// Accepts websocket connections.
-///
-/// Any request with an `Origin` header gets 403, so that no web page can reach a loopback executor; `GET /readyz` gets
-/// 200; a websocket is opened at `/` only, whatever the query.
-#[derive(Debug)]
-pub struct Listener {
-    /// The bound socket.
-    socket: TcpListener,
-    /// Opening handshakes under way; each gives a connection or nothing.
-    handshakes: JoinSet<Option<Connection>>,
-}
-
-impl Listener {
-    /// Binds the address; port 0 lets the system choose.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, handshakes: JoinSet::new() })
-    }
-
-    /// Where it listens.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    /// The URL that a client dials.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn url(&self) -> io::Result<String> {
-        Ok(format!("ws://{}", self.address()?))
-    }
-
-    /// The next websocket connection that finished its handshake.
-    ///
-    /// # Errors
-    ///
-    /// What the system says of the listening socket; the listener stays usable.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: handshakes under way go on in the next call.
-    pub async fn accept(&mut self) -> io::Result<Connection> {
-        loop {
-            tokio::select! {
-                accepted = self.socket.accept(), if self.handshakes.len() < HANDSHAKES => {
-                    let (stream, _peer) = accepted?;
-                    // Without it every small frame waits for the acknowledgement of the one before.
-                    stream.set_nodelay(true)?;
-                    self.handshakes.spawn(async {
-                        tokio::time::timeout(HANDSHAKE_TIME, upgrade(stream)).await.ok().flatten()
-                    });
-                }
-                Some(finished) = self.handshakes.join_next() => {
-                    if let Ok(Some(connection)) = finished {
-                        return Ok(connection);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Serves one HTTP connection up to its upgrade; `None` when it asked for something else.
-async fn upgrade(stream: TcpStream) -> Option<Connection> {
-    let (sender, mut upgraded) = mpsc::channel(1);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let response = answer(&request);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // There is room: an upgrade ends the HTTP connection.
-            let _sent = sender.try_send(hyper::upgrade::on(&mut request));
-        }
-        async { Ok::<_, Infallible>(response) }
-    });
-    let http = hyper::server::conn::http1::Builder::new();
-    http.serve_connection(TokioIo::new(stream), service).with_upgrades().await.ok()?;
-    let stream: Box<dyn Stream> = Box::new(TokioIo::new(upgraded.try_recv().ok()?.await.ok()?));
-    Some(connection(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await))
-}
-
-fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let text = |status, text: &'static str| {
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        response
-    };
-    let headers = request.headers();
-    let has_token = |name, token: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case(token))
-    };
-    if headers.contains_key(ORIGIN) {
-        return text(StatusCode::FORBIDDEN, "requests of web pages are refused\n");
-    }
-    match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, "ready\n"),
-        (&Method::GET, "/") => {
-            let version = headers.get(SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-            match headers.get(SEC_WEBSOCKET_KEY) {
-                Some(key) if version && has_token(CONNECTION, "upgrade") && has_token(UPGRADE, "websocket") => {
-                    let mut response = text(StatusCode::SWITCHING_PROTOCOLS, "");
-                    let headers = response.headers_mut();
-                    headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
-                    headers.insert(UPGRADE, http::HeaderValue::from_static("websocket"));
-                    if let Ok(accept) = derive_accept_key(key.as_bytes()).parse() {
-                        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-                    }
-                    response
-                }
-                _ => {
-                    let mut response = text(StatusCode::UPGRADE_REQUIRED, "this is a websocket endpoint\n");
-                    response.headers_mut().insert(UPGRADE, http::HeaderValue::from_static("websocket"));
-                    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, http::HeaderValue::from_static("13"));
-                    response
-                }
-            }
-        }
-        (_, "/" | "/readyz") => text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
-        _ => text(StatusCode::NOT_FOUND, "the websocket is at /\n"),
-    }
-}
 
 fn config() -> WebSocketConfig {
     let mut config = WebSocketConfig::default();
@@ -199,19 +55,26 @@ fn config() -> WebSocketConfig {
     config
 }
 
-fn connection(socket: Socket) -> Connection {
+/// An accepted connection holds its place until both halves are dropped.
+fn connection(socket: Socket, place: Option<Place>) -> Connection {
     let (sink, stream) = socket.split();
+    let place = place.map(Arc::new);
     Connection {
-        reader: Reader::WebSocket(WebSocketReader { stream: Some(stream), activity: 0 }),
-        writer: Writer::WebSocket(WebSocketWriter { sink }),
+        reader: Reader::WebSocket(WebSocketReader { stream: Some(stream), activity: 0, _place: place.clone() }),
+        writer: Writer::WebSocket(WebSocketWriter { sink, _place: place }),
     }
+}
+
+/// Whether one of a header's comma-separated words is this one, in any case.
+fn header_has(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|other| other.trim().eq_ignore_ascii_case(word))
 }
 
 fn fault(error: Error) -> TransportError {
     match error {
         Error::Io(error) => TransportError::Io(error),
         Error::Capacity(_) => TransportError::TooLong { limit: WEBSOCKET_MESSAGE_BYTES },
-        Error::Http(response) => TransportError::Refused(response.status().as_u16()),
         Error::Utf8(_) => TransportError::NotUtf8,
         Error::ConnectionClosed | Error::AlreadyClosed => TransportError::WebSocket("already closed"),
         Error::Protocol(_) => TransportError::WebSocket("the peer broke the protocol or left without a close frame"),
@@ -226,6 +89,8 @@ pub struct WebSocketReader {
     stream: Option<SplitStream<Socket>>,
     /// Messages of any kind received.
     activity: u64,
+    /// The connection's place at its listener; `None` for one that was dialled.
+    _place: Option<Arc<Place>>,
 }
 
 impl WebSocketReader {
@@ -262,6 +127,8 @@ impl WebSocketReader {
 pub struct WebSocketWriter {
     /// Collects fed messages and writes them by blocks.
     sink: SplitSink<Socket, Message>,
+    /// As the reader's.
+    _place: Option<Arc<Place>>,
 }
 
 impl WebSocketWriter {
@@ -295,6 +162,7 @@ impl WebSocketWriter {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
 

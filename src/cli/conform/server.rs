@@ -11,6 +11,7 @@ use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::verdict::RunOutcome;
 
 use super::{Failure, Options, Subject, Transports, in_file, read, this_program, usage};
+use crate::cli::file;
 
 /// Options of the server half.
 #[derive(Debug, Default, Args)]
@@ -21,6 +22,9 @@ pub(crate) struct Server {
     /// The websocket of an executor that is running already.
     #[arg(long, value_name = "ws://HOST:PORT")]
     url: Option<String>,
+    /// The file with the bearer token that the executor at --url wants; white space around it is left out.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
     /// The command word by word instead of --cmd.
     #[arg(last = true, value_name = "ARGV", conflicts_with_all = ["cmd", "url"])]
     argv: Vec<String>,
@@ -58,7 +62,8 @@ impl Server {
 
     fn target(&self) -> Result<Target, Failure> {
         if let Some(url) = &self.url {
-            return Target::attach(url, self.allow_remote).map_err(usage);
+            let token = self.token_file.as_deref().map(file::token).transpose().map_err(usage)?;
+            return Target::attach(url, token, self.allow_remote).map_err(usage);
         }
         let argv = match &self.cmd {
             Some(command) => Target::split(command).map_err(usage)?,
@@ -103,6 +108,7 @@ impl Server {
         }
         self.cmd.iter().for_each(|command| option("--cmd", command));
         self.url.iter().for_each(|url| option("--url", url));
+        self.token_file.iter().for_each(|path| option("--token-file", &path.to_string_lossy()));
         words.extend(self.options.replay());
         shell_words::join(words)
     }

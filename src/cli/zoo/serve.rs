@@ -30,13 +30,23 @@ pub(crate) struct Serve {
     #[arg(value_parser = executor)]
     name: Option<&'static Specimen>,
     /// `stdio`, or `ws://ADDRESS:PORT` with a loopback address.
-    #[arg(long, value_name = "WHERE", default_value = "ws://127.0.0.1:0")]
+    #[arg(long, value_name = "WHERE", default_value = "ws://127.0.0.1:0", value_parser = loopback)]
     listen: Listen,
 }
 
 fn executor(name: &str) -> Result<&'static Specimen, String> {
     let found = zoo::all().find(|specimen| specimen.role == Half::Executor && specimen.name == name);
     found.ok_or_else(|| "`exec-http zoo --list` prints the names".to_owned())
+}
+
+/// Nobody else is to meet a faulty executor.
+fn loopback(text: &str) -> Result<Listen, &'static str> {
+    match text.parse()? {
+        Listen::WebSocket { address, tls } if tls || !address.ip().is_loopback() => {
+            Err("must be stdio or ws://ADDRESS:PORT with a loopback address")
+        }
+        listen => Ok(listen),
+    }
 }
 
 /// Serves until standard input ends or a signal comes.
@@ -78,7 +88,7 @@ async fn serve(listen: Listen, make: Make, extensions: Extensions) -> io::Result
                 Ok(())
             })
         }
-        Listen::WebSocket(address) => {
+        Listen::WebSocket { address, .. } => {
             let behind = Listener::bind(([127, 0, 0, 1], 0).into()).await?;
             let executor = behind.address()?;
             let server = server.clone();

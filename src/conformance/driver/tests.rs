@@ -131,7 +131,7 @@ struct Hasty {
 impl PeerHandle for Hasty {
     async fn connect(&mut self) -> io::Result<Wire> {
         let url = format!("ws://{}/", self.listener.local_addr()?);
-        let (wire, accepted) = tokio::join!(Wire::websocket(&url), accept(&self.listener));
+        let (wire, accepted) = tokio::join!(Wire::websocket(&url, None), accept(&self.listener));
         tokio::spawn(greet_and_close(accepted));
         wire
     }

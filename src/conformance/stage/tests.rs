@@ -14,7 +14,7 @@ async fn a_client_that_closes_is_answered_and_its_stream_ended() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let accepted = async { Wire::accept_websocket(listener.accept().await?.0).await };
-    let (client, accepted) = tokio::join!(Wire::websocket(&url), accepted);
+    let (client, accepted) = tokio::join!(Wire::websocket(&url, None), accepted);
     let (mut client, (wire, _)) = (client.expect("a websocket"), accepted.expect("a client"));
 
     let settings = Settings::default();

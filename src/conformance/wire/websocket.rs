@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 use url::Url;
 
 use super::{FRAME_BYTES, Incoming};
+use crate::transport::websocket::Token;
 
 /// Bytes of a head that the suite reads.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -28,7 +29,7 @@ pub(super) enum End {
 }
 
 /// Connects, upgrades, and returns the stream with what was read behind the response head.
-pub(super) async fn connect(url: &str) -> io::Result<(TcpStream, BytesMut)> {
+pub(super) async fn connect(url: &str, token: Option<&Token>) -> io::Result<(TcpStream, BytesMut)> {
     let bad_url = || io::Error::new(io::ErrorKind::InvalidInput, "not a ws:// URL with a host");
     let url = Url::parse(url).ok().filter(|url| url.scheme() == "ws").ok_or_else(bad_url)?;
     let host = url.host_str().ok_or_else(bad_url)?.to_owned();
@@ -41,7 +42,7 @@ pub(super) async fn connect(url: &str) -> io::Result<(TcpStream, BytesMut)> {
         "GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(&with_token(request.as_bytes(), token)).await?;
     let (head, rest) = read_head(&mut stream).await?;
     let accept = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -52,6 +53,13 @@ pub(super) async fn connect(url: &str) -> io::Result<(TcpStream, BytesMut)> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the peer does not upgrade: {line:?}")));
     }
     Ok((stream, rest))
+}
+
+/// The request head with the token behind its first line.
+pub(crate) fn with_token(request: &[u8], token: Option<&Token>) -> Vec<u8> {
+    let (Some(token), Some(end)) = (token, memchr::memmem::find(request, b"\r\n")) else { return request.to_vec() };
+    let (line, rest) = request.split_at(end);
+    [line, b"\r\nauthorization: ", token.header().as_bytes(), rest].concat()
 }
 
 /// Sends a request head to an address and returns the status of the response.

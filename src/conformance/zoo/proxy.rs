@@ -89,7 +89,7 @@ async fn serve_websocket(mut client: TcpStream, executor: std::net::SocketAddr, 
     if upgraded {
         let client = Wire::upgraded(client, rest_of_client, false);
         let second = match tamper.is_doubled() {
-            true => Some(Wire::websocket(&format!("ws://{}/", executor.peer_addr()?)).await?),
+            true => Some(Wire::websocket(&format!("ws://{}/", executor.peer_addr()?), None).await?),
             false => None,
         };
         join(client, Wire::upgraded(executor, rest_of_executor, true), second, tamper).await;
