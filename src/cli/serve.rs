@@ -1,5 +1,7 @@
 //! `exec-http serve`: an executor on stdio or on a websocket.
 
+mod destination;
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -8,6 +10,9 @@ use std::str::FromStr;
 use exec_http::protocol::session::Extensions;
 use exec_http::server::{Server, ServerConfig};
 use exec_http::transport::websocket::Listener;
+
+/// The exit status for wrong options, as that of wrong arguments.
+const USAGE: u8 = 2;
 
 /// Run an executor.
 #[derive(Debug, clap::Args)]
@@ -18,6 +23,17 @@ pub(crate) struct Serve {
     /// Offer nothing beyond the revisions of the protocol: no `http/request/cancel`.
     #[arg(long)]
     no_extensions: bool,
+    #[command(flatten)]
+    destinations: destination::DestinationArgs,
+}
+
+impl Serve {
+    fn config(&self) -> Result<ServerConfig, String> {
+        let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
+        let mut config = ServerConfig { extensions, ..ServerConfig::default() };
+        self.destinations.apply(&mut config)?;
+        Ok(config)
+    }
 }
 
 /// Where clients come from.
@@ -49,6 +65,13 @@ impl FromStr for Listen {
 
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
+    let config = match arguments.config() {
+        Ok(config) => config,
+        Err(wrong) => {
+            let _ = writeln!(io::stderr(), "exec-http serve: {wrong}");
+            return USAGE.into();
+        }
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed("cannot start", &error),
@@ -56,8 +79,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let code = runtime.block_on(async {
         // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
         let listen = arguments.listen.clone();
-        let extensions = if arguments.no_extensions { Extensions::NONE } else { Extensions::ALL };
-        tokio::spawn(serve(listen, ServerConfig { extensions })).await.unwrap_or(ExitCode::FAILURE)
+        tokio::spawn(serve(listen, config)).await.unwrap_or(ExitCode::FAILURE)
     });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
