@@ -11,6 +11,8 @@
 //! | `request` | what is sent to an origin, checked |
 //! | `redirect` | which request follows a redirect |
 //! | `upstream`, `connector` | the HTTP client, its TCP connections |
+//! | [`destination`] | where requests may go |
+//! | [`proxy`], [`roots`] | proxies of the environment, trusted certificate authorities |
 //! | `body` | response bodies, handed on or collected |
 //! | `reply` | how an exchange hands in its results, in turn |
 //! | `failure` | what the client is told when an exchange fails |
@@ -18,13 +20,16 @@
 mod body;
 mod connection;
 mod connector;
+pub mod destination;
 mod exchange;
 mod exchanges;
 mod failure;
 mod keepalive;
+pub mod proxy;
 mod redirect;
 mod reply;
 mod request;
+pub mod roots;
 mod sessions;
 mod shared;
 mod upstream;
@@ -35,6 +40,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::destination::DestinationPolicy;
+use self::proxy::Proxies;
+use self::roots::ExtraRoots;
 use self::sessions::Sessions;
 use self::upstream::Upstream;
 use crate::protocol::session::Extensions;
@@ -49,11 +57,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServerConfig {
     /// What is offered beyond the revisions of the protocol.
     pub extensions: Extensions,
+    /// Where requests may go.
+    pub destinations: DestinationPolicy,
+    /// Proxies between this executor and its origins; none are used unless they are given here.
+    pub proxies: Option<Proxies>,
+    /// Certificate authorities of origins, beside those of the system.
+    pub roots: ExtraRoots,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { extensions: Extensions::ALL }
+        Self {
+            extensions: Extensions::ALL,
+            destinations: DestinationPolicy::default(),
+            proxies: None,
+            roots: ExtraRoots::default(),
+        }
     }
 }
 
@@ -73,9 +92,9 @@ pub struct Server {
 impl Server {
     /// An executor without connections.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { extensions } = config;
-        let (upstream, sessions) = (Arc::new(Upstream::new()), Arc::default());
-        Self { upstream, sessions, extensions, shutdown: watch::Sender::new(false) }
+        let ServerConfig { extensions, destinations, proxies, roots } = config;
+        let upstream = Arc::new(Upstream::new(destinations, proxies, roots));
+        Self { upstream, sessions: Arc::default(), extensions, shutdown: watch::Sender::new(false) }
     }
 
     /// Serves one connection until either side ends it.

@@ -1,5 +1,6 @@
 //! `exec-http serve`: an executor on stdio or on a websocket.
 
+mod destination;
 mod door;
 
 use std::io::{self, Write as _};
@@ -13,6 +14,9 @@ use exec_http::transport::websocket::{Listener, ListenerConfig};
 
 use door::Door;
 
+/// The exit status for wrong options, as that of wrong arguments.
+const USAGE: u8 = 2;
+
 /// Run an executor.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
@@ -25,6 +29,16 @@ pub(crate) struct Serve {
     no_extensions: bool,
     #[command(flatten)]
     door: Door,
+    destinations: destination::DestinationArgs,
+}
+
+impl Serve {
+    fn config(&self) -> Result<ServerConfig, String> {
+        let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
+        let mut config = ServerConfig { extensions, ..ServerConfig::default() };
+        self.destinations.apply(&mut config)?;
+        Ok(config)
+    }
 }
 
 /// Where clients come from.
@@ -61,11 +75,12 @@ impl FromStr for Listen {
 
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
-    let door = match arguments.door.config(&arguments.listen) {
-        Ok(door) => door,
-        Err(what) => {
-            eprintln!("exec-http serve: {what}");
-            return ExitCode::from(2);
+    let settings = arguments.config().and_then(|config| Ok((config, arguments.door.config(&arguments.listen)?)));
+    let (config, door) = match settings {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            let _ = writeln!(io::stderr(), "exec-http serve: {wrong}");
+            return USAGE.into();
         }
     };
     let runtime = match tokio::runtime::Runtime::new() {
@@ -75,8 +90,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let code = runtime.block_on(async {
         // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
         let listen = arguments.listen.clone();
-        let extensions = if arguments.no_extensions { Extensions::NONE } else { Extensions::ALL };
-        tokio::spawn(serve(listen, door, ServerConfig { extensions })).await.unwrap_or(ExitCode::FAILURE)
+        tokio::spawn(serve(listen, door, config)).await.unwrap_or(ExitCode::FAILURE)
     });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();

@@ -44,6 +44,11 @@ pub(super) fn before_head(error: &hyper_util::client::legacy::Error) -> RpcError
     if let Some(connect) = find::<ConnectError>(error) {
         return match connect {
             ConnectError::Dns => failed(ErrorKind::Dns, "the origin's name did not resolve"),
+            ConnectError::Denied => failed(ErrorKind::Denied, "this executor's policy refuses the destination"),
+            ConnectError::Proxy => failed(
+                ErrorKind::Connect,
+                "the executor's proxy could not be reached or opened no tunnel to the origin",
+            ),
             ConnectError::Tcp(_) => failed(ErrorKind::Connect, "could not connect to the origin"),
         };
     }

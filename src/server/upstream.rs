@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -12,8 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::OnceCell;
 
 use super::connector::Connector;
+use super::destination::DestinationPolicy;
 use super::failure;
+use super::proxy::Proxies;
 use super::request::OriginRequest;
+use super::roots::ExtraRoots;
 use crate::protocol::error::RpcError;
 use crate::protocol::limits::RESPONSE_HEAD_BYTES;
 
@@ -30,11 +34,18 @@ pub(super) struct Upstream {
     plain: Client<Connector, Full<Bytes>>,
     /// For https. Loading the roots takes a while and may fail, so it happens at the first use.
     tls: OnceCell<Client<HttpsConnector<Connector>, Full<Bytes>>>,
+    /// Opens the connections of both.
+    connector: Connector,
+    /// Authorities that https trusts beside those of the system.
+    roots: ExtraRoots,
+    /// Where plain requests may have to say who sends them.
+    proxies: Option<Proxies>,
 }
 
 impl Upstream {
-    pub(super) fn new() -> Self {
-        Self { plain: client(Connector), tls: OnceCell::new() }
+    pub(super) fn new(policy: DestinationPolicy, proxies: Option<Proxies>, roots: ExtraRoots) -> Self {
+        let connector = Connector::new(policy, proxies.clone());
+        Self { plain: client(connector.clone()), tls: OnceCell::new(), connector, roots, proxies }
     }
 
     /// Sends one request and waits for the head of its response. Dropping the future, or later the body, closes the
@@ -49,19 +60,24 @@ impl Upstream {
         *message.uri_mut() = request.uri.clone();
         *message.headers_mut() = request.wire_headers();
         let response = if request.url.scheme() == "https" {
-            let client = self.tls.get_or_try_init(tls_client).await?;
+            let client = self.tls.get_or_try_init(|| self.tls_client()).await?;
             client.request(message).await
         } else {
+            if let Some(authorization) = self.proxies.as_ref().and_then(|proxies| proxies.authorization(&request.uri)) {
+                message.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+            }
             self.plain.request(message).await
         };
         response.map_err(|error| failure::before_head(&error))
     }
-}
 
-async fn tls_client() -> Result<Client<HttpsConnector<Connector>, Full<Bytes>>, RpcError> {
-    let builder = tokio::task::spawn_blocking(|| HttpsConnectorBuilder::new().with_native_roots());
-    let Ok(Ok(builder)) = builder.await else { return Err(failure::no_roots()) };
-    Ok(client(builder.https_only().enable_http1().wrap_connector(Connector)))
+    async fn tls_client(&self) -> Result<Client<HttpsConnector<Connector>, Full<Bytes>>, RpcError> {
+        let roots = self.roots.clone();
+        let config = tokio::task::spawn_blocking(move || roots.client_config());
+        let Ok(Some(config)) = config.await else { return Err(failure::no_roots()) };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
+        Ok(client(builder.wrap_connector(self.connector.clone())))
+    }
 }
 
 fn client<C>(connector: C) -> Client<C, Full<Bytes>>

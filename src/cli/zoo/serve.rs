@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
 }
 
 async fn serve(listen: Listen, make: Make, extensions: Extensions) -> io::Result<()> {
-    let server = Server::new(ServerConfig { extensions });
+    let server = Server::new(ServerConfig { extensions, ..ServerConfig::default() });
     let mut accepting = None;
     let mut serving = match listen {
         Listen::Stdio => {
