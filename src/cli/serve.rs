@@ -29,6 +29,7 @@ pub(crate) struct Serve {
     no_extensions: bool,
     #[command(flatten)]
     door: Door,
+    #[command(flatten)]
     destinations: destination::DestinationArgs,
 }
 
