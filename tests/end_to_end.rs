@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use exec_http::client::{Client, ClientConfig, QueuePolicy};
+use exec_http::protocol::limits::QUEUE_BYTES;
 use exec_http::transport::{Connection, lines, websocket};
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
@@ -160,6 +161,37 @@ async fn a_thousand_small_streams_one_after_the_other_do_not_stall_on_acknowledg
     }
     let took = start.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+/// Three bodies far larger than any queue: nobody reads two of them at first, the third comes all the same, and all are whole.
+async fn slow_readers_lose_nothing_and_hold_nobody_up(over: Over) {
+    let (client, _child) = client(over, QueuePolicy::Fail).await;
+    let (url, length) = (origin().await, 40 * MIB);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        slow.push(client.stream(get(&url, length)).await.expect("a response").into_body());
+    }
+    let (fast, small) = tokio::join!(streamed(&client, get(&url, length)), streamed(&client, get(&url, 100)));
+    assert_eq!((fast, small), (digest(length), digest(100)));
+    assert!(client.usage().queued_bytes <= QUEUE_BYTES, "{:?}", client.usage());
+    for mut body in slow {
+        let mut hash = Sha256::new();
+        while let Some(chunk) = body.chunk().await {
+            hash.update(chunk.expect("a whole body"));
+        }
+        assert_eq!(hash.finalize().to_vec(), digest(length));
+    }
+    assert_eq!(client.usage().routes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_lose_nothing_and_hold_nobody_up_over_stdio() {
+    slow_readers_lose_nothing_and_hold_nobody_up(Over::Stdio).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_lose_nothing_and_hold_nobody_up_over_websocket() {
+    slow_readers_lose_nothing_and_hold_nobody_up(Over::WebSocket).await;
 }
 
 /// The subcommand waits for whoever reads its output, and loses nothing of a body that is far larger than any queue.
