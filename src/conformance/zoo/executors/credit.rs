@@ -26,7 +26,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
         results(INITIALIZE_METHOD, |result| result["capabilities"]["httpBodyCredit"] = json!(1))
     })
     .offering(CREDIT),
-    Specimen::executor("credit-announced-only", "CREDIT-2", "Credit is announced and not kept to.", || {
+    Specimen::executor("credit-announced-only", "CREDIT-1", "Credit is announced and not kept to.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"] = json!({"httpBodyCredit": true}))
     }),
     Specimen::executor("credit-and-a-byte", "CREDIT-2", "A stream sends a byte more than it was allowed.", || {
