@@ -9,6 +9,7 @@
 //! | [`cancel`] | params and result of `http/request/cancel` |
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
+//! | [`fault`] | whose fault an error is, and whether its request may have been carried out |
 //! | [`framing`] | lines out of bytes in any chunking |
 //! | [`session`] | one connection as the executor sees it |
 //! | [`stream`] | the life of one body stream as a transition table |
@@ -18,6 +19,7 @@
 pub mod cancel;
 pub mod delta;
 pub mod error;
+pub mod fault;
 pub mod framing;
 pub mod http;
 pub mod id;

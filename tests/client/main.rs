@@ -3,8 +3,11 @@
 mod body;
 mod calls;
 mod cancel;
+mod deadline;
 mod disconnect;
 mod executor;
 mod handshake;
 mod queues;
+mod reconnect;
 mod routing;
+mod service;

@@ -120,6 +120,7 @@ pub(super) fn kind_of(error: &StreamError) -> Kind {
         StreamError::Malformed(_) => Kind::Malformed,
         StreamError::Disconnected(_) => Kind::Disconnected,
         StreamError::WrongLength(_) => Kind::Truncated,
+        StreamError::Deadline(_) => Kind::Timeout,
     }
 }
 
@@ -131,7 +132,8 @@ fn of_call(error: CallError) -> Failure {
         CallError::Result(_) => Kind::Malformed,
         CallError::WrongLength(_) => Kind::Truncated,
         CallError::Disconnected { sent: true, .. } => Kind::UnknownOutcome,
-        CallError::Disconnected { sent: false, .. } => Kind::Disconnected,
+        CallError::Disconnected { sent: false, .. } | CallError::Unconnected(_) => Kind::Disconnected,
+        CallError::Deadline { .. } => Kind::Timeout,
     };
     let code = match &error {
         CallError::Executor(error) => Some(error.code),
@@ -170,6 +172,6 @@ fn to_http(request: Request) -> Result<http::Request<Bytes>, Failure> {
         _ => RedirectPolicy::Follow,
     };
     let timeout = request.timeout_ms.map(Duration::from_millis);
-    out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars });
+    out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars, ..RequestOptions::default() });
     Ok(out)
 }
