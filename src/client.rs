@@ -5,6 +5,9 @@
 //! | [`call`] | one `http/request`: options, params, response |
 //! | [`body`] | the streamed body |
 //! | [`error`] | why a connection, a request or a call failed |
+//! | [`reconnect`] | a client whose connection is made anew when it is gone |
+//! | [`service`] | both as `tower_service::Service` |
+//! | `deadline` | when the client itself gives a call up |
 //! | `link` | the task that reads and writes one connection |
 //! | `notices` | tells the executor of calls that were given up, and of bytes that it may send |
 //! | `routes` | which call an answer or a frame belongs to, and what waits for its consumer |
@@ -25,17 +28,27 @@ use crate::transport::Connection;
 
 pub mod body;
 pub mod call;
+mod deadline;
 pub mod error;
 mod link;
 mod name;
 mod notices;
+pub mod reconnect;
 mod routes;
+pub mod service;
+
+/// The code of `docs/client.md`.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/client.md")]
+struct Embedding;
 
 pub use body::Body;
 pub use call::{HeaderEnvVar, RequestOptions};
-pub use error::{CallError, ConnectError, RequestError};
+pub use error::{BodyError, CallError, ConnectError, RequestError, Unconnected};
+pub use reconnect::{ReconnectConfig, Reconnecting};
 
 use call::Exchange;
+use deadline::Deadline;
 use link::Link;
 use routes::{AnswerError, Kind, Limits, OnFull, Route};
 
@@ -54,7 +67,7 @@ const SLOT_USES: u64 = 1 << 29;
 /// Makes HTTP requests through the executor at the other end of one connection.
 ///
 /// Clones share the connection. It is closed when the last clone and the last [`Body`] are gone. Requests run concurrently;
-/// none is ever repeated by the client (`CLOSE-12`).
+/// none is ever repeated by the client (`CLOSE-12`). A connection that is gone is gone for good: see [`Reconnecting`].
 ///
 /// # Cancel safety
 ///
@@ -168,9 +181,8 @@ impl Client {
     ///
     /// See [`CallError`]. The body is limited by the executor, to some tens of megabytes.
     pub async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, CallError> {
-        let exchange = Exchange::new(request, self.header_env_vars)?;
-        let (_, result) = self.exchange(&exchange, Kind::Call).await?;
-        exchange.buffered(result)
+        let deadline = Deadline::of(request.extensions());
+        self.request_until(request, deadline).await
     }
 
     /// Sends a request and returns as soon as the response head is there; the body follows in pieces.
@@ -181,9 +193,8 @@ impl Client {
     ///
     /// See [`CallError`].
     pub async fn stream(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>, CallError> {
-        let exchange = Exchange::new(request, self.header_env_vars)?;
-        let (route, result) = self.exchange(&exchange, Kind::Stream).await?;
-        exchange.streamed(result, |check| Body::new(route, check, Arc::clone(&self.link)))
+        let deadline = Deadline::of(request.extensions());
+        self.stream_until(request, deadline).await
     }
 
     /// Whether the executor announced that it resolves [`HeaderEnvVar`]s.
@@ -194,6 +205,11 @@ impl Client {
     /// The executor's name for the session.
     pub fn session_id(&self) -> &str {
         &self.session_id
+    }
+
+    /// Whether the connection is there, as far as is seen here. The next call may fail nevertheless.
+    pub fn is_connected(&self) -> bool {
+        self.check_connected().is_ok()
     }
 
     /// Counts what the connection's calls hold.
@@ -224,16 +240,61 @@ impl Client {
         Ok(self)
     }
 
-    async fn exchange(&self, exchange: &Exchange, kind: Kind) -> Result<(Route, Value), CallError> {
+    /// The error of a call that was made now, if it were that the connection is gone.
+    fn check_connected(&self) -> Result<(), CallError> {
+        // The table is asked by a route that is dropped at once. A full table is one of a connection that lives.
+        match self.link.insert(Kind::Call) {
+            Err(gone @ CallError::Disconnected { .. }) => Err(gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Client::request`], with a deadline that runs already.
+    async fn request_until(
+        &self,
+        request: http::Request<Bytes>,
+        mut deadline: Deadline,
+    ) -> Result<http::Response<Bytes>, CallError> {
+        let exchange = Exchange::new(request, self.header_env_vars)?;
+        let (_, result) = self.exchange(&exchange, Kind::Call, &mut deadline).await?;
+        exchange.buffered(result)
+    }
+
+    /// As [`Client::stream`], with a deadline that runs already.
+    async fn stream_until(
+        &self,
+        request: http::Request<Bytes>,
+        mut deadline: Deadline,
+    ) -> Result<http::Response<Body>, CallError> {
+        let exchange = Exchange::new(request, self.header_env_vars)?;
+        let (route, result) = self.exchange(&exchange, Kind::Stream, &mut deadline).await?;
+        exchange.streamed(result, |check| Body::new(route, check, deadline, Arc::clone(&self.link)))
+    }
+
+    async fn exchange(
+        &self,
+        exchange: &Exchange,
+        kind: Kind,
+        deadline: &mut Deadline,
+    ) -> Result<(Route, Value), CallError> {
         let mut route = self.link.insert(kind)?;
         let params = exchange.params(name::request_id(route.key()), kind == Kind::Stream, route.credit());
         let (id, method) = (name::id(route.key()), REQUEST_METHOD.to_owned());
-        let result = self.call(&mut route, &Message::Request { id, method, params: Some(params.to_value()) }).await?;
+        let request = Message::Request { id, method, params: Some(params.to_value()) };
+        let passed = |sent| move |limit| CallError::Deadline { limit, sent };
+        let sent = deadline.run(self.send(&mut route, &request)).await.map_err(passed(false))??;
+        let result = deadline.run(Self::answer(&mut route, sent)).await.map_err(passed(sent))??;
         Ok((route, result))
     }
 
     /// Sends the request of a route and waits for its answer.
     async fn call(&self, route: &mut Route, request: &Message) -> Result<Value, CallError> {
+        let sent = self.send(route, request).await?;
+        Self::answer(route, sent).await
+    }
+
+    /// Sends the request of a route. False when the connection is gone: the route's answer says why.
+    async fn send(&self, route: &mut Route, request: &Message) -> Result<bool, CallError> {
         let frame = Bytes::from(request.encode());
         if frame.len() > limits::LINE_BYTES {
             return Err(RequestError::TooLarge { bytes: frame.len() }.into());
@@ -242,6 +303,11 @@ impl Client {
         if sent {
             route.mark_sent();
         }
+        Ok(sent)
+    }
+
+    /// Waits for the answer of a route whose request was sent, or was not.
+    async fn answer(route: &mut Route, sent: bool) -> Result<Value, CallError> {
         poll_fn(|cx| route.poll_answer(cx)).await.map_err(|error| match error {
             AnswerError::Rpc(error) => CallError::Executor(error),
             AnswerError::Disconnected(reason) => CallError::Disconnected { reason, sent },

@@ -10,6 +10,7 @@
 //! | [`credit`] | how much of a body may be sent, and the notification `http/request/credit` |
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
+//! | [`fault`] | whose fault an error is, and whether its request may have been carried out |
 //! | [`framing`] | lines out of bytes in any chunking |
 //! | [`session`] | one connection as the executor sees it |
 //! | [`stream`] | the life of one body stream as a transition table |
@@ -20,6 +21,7 @@ pub mod cancel;
 pub mod credit;
 pub mod delta;
 pub mod error;
+pub mod fault;
 pub mod framing;
 pub mod http;
 pub mod id;

@@ -127,6 +127,7 @@ fn seen_of(result: Result<Reply, CallError>) -> Seen {
         Err(CallError::TooManyCalls) => Failure::TooManyCalls,
         Err(CallError::Disconnected { reason, sent }) => Failure::Lost { loss: loss_of(&reason), sent },
         Err(CallError::Request(error)) => panic!("the request is legal: {error}"),
+        Err(error @ (CallError::Deadline { .. } | CallError::Unconnected(_))) => panic!("not asked for: {error}"),
     })
 }
 
@@ -141,6 +142,7 @@ fn end_of(error: StreamError) -> End {
         StreamError::Malformed(DeltaFault::TooLong) => panic!("no frame is too long"),
         StreamError::Disconnected(reason) => End::Lost(loss_of(&reason)),
         StreamError::WrongLength(wrong) => End::WrongLength { promised: wrong.promised, received: wrong.received },
+        StreamError::Deadline(limit) => panic!("no deadline was asked for: {limit:?}"),
     }
 }
 

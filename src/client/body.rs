@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::Frame;
 
+use super::deadline::Deadline;
 use super::link::Link;
 use super::routes::Route;
 use crate::protocol::length::LengthCheck;
@@ -19,6 +20,9 @@ use crate::sync::Arc;
 /// A clean end means that the body is whole: the executor said so, and its length is what the head promised. Otherwise the
 /// pieces that came are followed by an error. The end stays (`STREAM-19`): after it every call returns the same end or error
 /// again, never data. So stop at the first error.
+///
+/// Where the request had a [deadline](super::RequestOptions::deadline), the body ends with [`StreamError::Deadline`] once it has
+/// passed, whatever waits. It is noticed by whoever reads: one that nobody reads is kept until it is dropped, as any other.
 ///
 /// Dropping it early releases all its state at once, on any thread, with or without a runtime; frames that come later are
 /// ignored. The connection stays open as long as a body of it is alive.
@@ -39,6 +43,8 @@ enum State {
         route: Route,
         /// What was returned, against what the head promised.
         check: LengthCheck,
+        /// When its call is given up.
+        deadline: Deadline,
         /// Keeps the connection open.
         _link: Arc<Link>,
     },
@@ -48,8 +54,8 @@ enum State {
 
 impl Body {
     /// The body of a route whose answer has come.
-    pub(super) fn new(route: Route, check: LengthCheck, link: Arc<Link>) -> Self {
-        Self { state: State::Open { route, check, _link: link } }
+    pub(super) fn new(route: Route, check: LengthCheck, deadline: Deadline, link: Arc<Link>) -> Self {
+        Self { state: State::Open { route, check, deadline, _link: link } }
     }
 
     /// Waits for the next piece; never an empty one. `None` is the clean end.
@@ -68,13 +74,15 @@ impl Body {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         let outcome = match &mut self.state {
             State::Ended(outcome) => return Poll::Ready(outcome.clone().err().map(Err)),
-            State::Open { route, check, .. } => match ready!(route.poll_chunk(cx)) {
-                Some(Ok(chunk)) => match check.handle_chunk(chunk.len()) {
+            State::Open { deadline, .. } if let Some(limit) = deadline.passed() => Err(StreamError::Deadline(limit)),
+            State::Open { route, check, deadline, .. } => match route.poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) => match check.handle_chunk(chunk.len()) {
                     Ok(()) => return Poll::Ready(Some(Ok(chunk))),
                     Err(wrong) => Err(StreamError::WrongLength(wrong)),
                 },
-                Some(Err(error)) => Err(error),
-                None => check.handle_end().map_err(StreamError::WrongLength),
+                Poll::Ready(Some(Err(error))) => Err(error),
+                Poll::Ready(None) => check.handle_end().map_err(StreamError::WrongLength),
+                Poll::Pending => Err(StreamError::Deadline(ready!(deadline.poll_passed(cx)))),
             },
         };
         self.state = State::Ended(outcome.clone());

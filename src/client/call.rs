@@ -10,6 +10,8 @@ use super::body::Body;
 use super::error::{CallError, RequestError};
 use crate::protocol::http::{ParamsError, RedirectPolicy, RequestHeader, RequestParams, ResponseHead};
 use crate::protocol::length::{self, LengthCheck};
+#[cfg(doc)]
+use crate::protocol::stream::StreamError;
 
 /// What a request wants beside its method, URI, headers and body. Put it into the request's extensions:
 ///
@@ -17,15 +19,24 @@ use crate::protocol::length::{self, LengthCheck};
 /// # use std::time::Duration;
 /// use exec_http::client::RequestOptions;
 ///
-/// let options = RequestOptions { timeout: Some(Duration::from_secs(5)), ..RequestOptions::default() };
+/// let options = RequestOptions { deadline: Some(Duration::from_secs(5)), ..RequestOptions::default() };
 /// let request = http::Request::get("https://example.com/").extension(options).body(bytes::Bytes::new());
 /// # assert!(request.is_ok());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RequestOptions {
     /// The time that the executor gives the exchange, from its start to the last byte of the body, in whole milliseconds.
-    /// `None`: no deadline. The client itself never gives up: drop the future or the body to do so.
+    /// `None`: as long as it takes. Sent as `timeoutMs` (`HTTP-13`); it does not count what the connection takes.
     pub timeout: Option<Duration>,
+    /// The time that this client gives the call, whatever the executor does, from its start to the last byte of the body that
+    /// is read: waiting for a connection or for room to send included, and in a streamed call the consumer's own time. Then the
+    /// call fails with [`CallError::Deadline`] or the body ends with [`StreamError::Deadline`], and the call is given up as by
+    /// a drop (`CANCEL-8`). `None`, and a time that no clock can hold: the client waits for ever. It is not sent. For the head
+    /// of a streamed call alone, put [`tokio::time::timeout`] around it instead.
+    ///
+    /// A call with a deadline panics where it waits outside a tokio runtime with time enabled, or when the runtime in which it
+    /// first waited is gone.
+    pub deadline: Option<Duration>,
     /// What the executor does with a redirect.
     pub redirect: RedirectPolicy,
     /// Headers whose values end with a secret of the executor. They follow the ordinary headers.

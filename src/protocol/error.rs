@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+/// The frame was not JSON, where an executor tells that from [`INVALID_REQUEST`].
+pub const PARSE_ERROR: i64 = -32700;
 /// The frame was not a message, or came at the wrong point of the handshake.
 pub const INVALID_REQUEST: i64 = -32600;
 /// The method is not known.

@@ -14,6 +14,7 @@
 //! The production table is [`StreamState::apply`]; `tests/golden` holds a snapshot of all it does.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::delta::{BodyDelta, DeltaFault};
 use super::error::ErrorKind;
@@ -80,6 +81,8 @@ pub enum StreamError {
     Disconnected(Disconnect),
     /// The body is longer or shorter than its head promised.
     WrongLength(WrongLength),
+    /// The time that the client gave the whole call passed before the end of the body.
+    Deadline(Duration),
 }
 
 /// Which bound a slow consumer met.
@@ -107,6 +110,7 @@ impl fmt::Display for StreamError {
             Self::Malformed(fault) => write!(f, "unreadable body frame: {fault}"),
             Self::Disconnected(why) => write!(f, "body cut off: {why}"),
             Self::WrongLength(wrong) => wrong.fmt(f),
+            Self::Deadline(limit) => write!(f, "body was not whole within {limit:?}, the deadline of its call"),
         }
     }
 }

@@ -121,6 +121,7 @@ pub(super) fn kind_of(error: &StreamError) -> Kind {
         StreamError::Malformed(_) | StreamError::BeyondCredit { .. } => Kind::Malformed,
         StreamError::Disconnected(_) => Kind::Disconnected,
         StreamError::WrongLength(_) => Kind::Truncated,
+        StreamError::Deadline(_) => Kind::Timeout,
     }
 }
 
@@ -132,7 +133,8 @@ fn of_call(error: CallError) -> Failure {
         CallError::Result(_) => Kind::Malformed,
         CallError::WrongLength(_) => Kind::Truncated,
         CallError::Disconnected { sent: true, .. } => Kind::UnknownOutcome,
-        CallError::Disconnected { sent: false, .. } => Kind::Disconnected,
+        CallError::Disconnected { sent: false, .. } | CallError::Unconnected(_) => Kind::Disconnected,
+        CallError::Deadline { .. } => Kind::Timeout,
     };
     let code = match &error {
         CallError::Executor(error) => Some(error.code),
@@ -171,6 +173,6 @@ fn to_http(request: Request) -> Result<http::Request<Bytes>, Failure> {
         _ => RedirectPolicy::Follow,
     };
     let timeout = request.timeout_ms.map(Duration::from_millis);
-    out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars });
+    out.extensions_mut().insert(RequestOptions { timeout, redirect, header_env_vars, ..RequestOptions::default() });
     Ok(out)
 }

@@ -95,13 +95,8 @@ pub(super) const DEFECTS: &[Specimen] = &[
         granted(|grant| if grant.count == 2 { 0 } else { grant.bytes })
     })
     .offering(CREDIT),
-    Specimen::executor("credit-wraps", "CREDIT-5", "The credit of a stream starts anew at 2^64.", || {
-        granted(|grant| {
-            let sum = grant.left.wrapping_add(grant.bytes);
-            sum.saturating_sub(grant.left)
-        })
-    })
-    .offering(CREDIT),
+    Specimen::executor("credit-wraps", "CREDIT-5", "A byte more than 2^64-1 of them is none at all.", wraps)
+        .offering(CREDIT),
     Specimen::executor(
         "credit-before-the-response-lost",
         "CREDIT-5",
@@ -357,6 +352,20 @@ fn hand_out(
         ledger.note(&end);
         out.pass(end);
     }
+}
+
+/// Takes the largest credit for none, as what comes to it makes it that.
+fn wraps() -> Tamper {
+    let mut full = HashSet::new();
+    Tamper::messages(move |mut message, out| {
+        if message.is_call() && message.json["params"]["creditBytes"] == u64::MAX {
+            full.insert(message.request_id().to_owned());
+            message.json["params"]["creditBytes"] = json!(0);
+        } else if is_credit(&message) && full.contains(message.request_id()) {
+            return;
+        }
+        out.pass(message);
+    })
 }
 
 /// Does something about credit for a stream that does not go on, or has none.
