@@ -1,4 +1,4 @@
-//! The tables in `tests/coverage/` hold what they claim: every requirement, every known defect and every fault names clauses that
+//! The tables in `tests/coverage/` hold what they claim: every requirement, known defect, fault and headline names clauses that
 //! exist and the cases and tests that show it, or says why no case or nothing at all can.
 
 use std::collections::BTreeSet;
@@ -125,10 +125,15 @@ fn count(rows: &[Table], prefix: &str) -> usize {
 }
 
 #[test]
-fn every_requirement_defect_and_fault_is_covered_or_refused_with_a_reason() {
+fn every_row_is_covered_or_refused_with_a_reason() {
     let known = Known::read();
-    let rows = [rows("requirements.toml", "requirement"), rows("defects.toml", "defect"), rows("faults.toml", "fault")]
-        .concat();
+    let rows = [
+        rows("requirements.toml", "requirement"),
+        rows("defects.toml", "defect"),
+        rows("faults.toml", "fault"),
+        rows("headlines.toml", "headline"),
+    ]
+    .concat();
     let faults: Vec<String> = rows.iter().flat_map(|row| faults(row, &known)).collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
@@ -142,6 +147,8 @@ fn no_row_was_lost() {
     assert_eq!((["R", "D"].map(|prefix| count(&defects, prefix)), defects.len()), ([21, 34], 55));
     let faults = rows("faults.toml", "fault");
     assert_eq!((count(&faults, "F"), faults.len()), (32, 32));
+    let headlines = rows("headlines.toml", "headline");
+    assert_eq!((count(&headlines, "H"), headlines.len()), (12, 12));
 }
 
 #[test]
