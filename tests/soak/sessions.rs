@@ -162,7 +162,7 @@ fn some_fault(random: &mut Random) -> Fault {
 async fn connect(setting: &Setting, wire: Wire, connection: Connection, random: &mut Random) -> Option<Connected> {
     let config = ClientConfig {
         // Nobody waits longer for an executor that has been silenced.
-        handshake_timeout: Duration::from_secs(2),
+        handshake_timeout: Duration::from_secs(5),
         queue_frames: random.pick(&[QUEUE_FRAMES, SHORT_QUEUE]),
         queue_policy: if random.once_in(4) { QueuePolicy::Pause } else { QueuePolicy::Fail },
         ..ClientConfig::default()
