@@ -1,6 +1,7 @@
 //! `exec-http serve`: an executor on stdio or on a websocket.
 
 mod destination;
+mod limits;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ pub(crate) struct Serve {
     no_extensions: bool,
     #[command(flatten)]
     destinations: destination::DestinationArgs,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
 }
 
 impl Serve {
@@ -32,6 +35,7 @@ impl Serve {
         let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
         let mut config = ServerConfig { extensions, ..ServerConfig::default() };
         self.destinations.apply(&mut config)?;
+        config.limits = self.limits.limits()?;
         Ok(config)
     }
 }
@@ -66,6 +70,7 @@ impl FromStr for Listen {
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let config = match arguments.config() {
+        Ok(config) if arguments.limits.print() => return limits::print(&config.limits),
         Ok(config) => config,
         Err(wrong) => {
             let _ = writeln!(io::stderr(), "exec-http serve: {wrong}");

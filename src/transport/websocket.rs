@@ -202,7 +202,11 @@ fn config() -> WebSocketConfig {
 fn connection(socket: Socket) -> Connection {
     let (sink, stream) = socket.split();
     Connection {
-        reader: Reader::WebSocket(WebSocketReader { stream: Some(stream), activity: 0 }),
+        reader: Reader::WebSocket(WebSocketReader {
+            stream: Some(stream),
+            message_bytes: WEBSOCKET_MESSAGE_BYTES,
+            activity: 0,
+        }),
         writer: Writer::WebSocket(WebSocketWriter { sink }),
     }
 }
@@ -224,6 +228,8 @@ fn fault(error: Error) -> TransportError {
 pub struct WebSocketReader {
     /// `None` once the peer has closed.
     stream: Option<SplitStream<Socket>>,
+    /// The longest message, in bytes.
+    message_bytes: usize,
     /// Messages of any kind received.
     activity: u64,
 }
@@ -234,6 +240,10 @@ impl WebSocketReader {
             let Some(message) = stream.next().await else { break };
             self.activity += 1;
             match message {
+                Ok(message) if message.len() > self.message_bytes => {
+                    self.stream = None;
+                    return Err(TransportError::TooLong { limit: self.message_bytes });
+                }
                 Ok(Message::Text(text)) => return Ok(Some(text.into())),
                 Ok(Message::Binary(bytes)) => return Ok(Some(bytes)),
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
@@ -250,6 +260,10 @@ impl WebSocketReader {
         }
         self.stream = None;
         Ok(None)
+    }
+
+    pub(super) fn limit_frames(&mut self, bytes: usize) {
+        self.message_bytes = self.message_bytes.min(bytes);
     }
 
     pub(super) fn activity(&self) -> u64 {
