@@ -11,6 +11,7 @@
 //! | `request` | what is sent to an origin, checked |
 //! | `redirect` | which request follows a redirect |
 //! | `upstream`, `connector` | the HTTP client, its TCP connections |
+//! | [`limits`] | every bound that can be chosen |
 //! | [`destination`] | where requests may go |
 //! | [`proxy`], [`roots`] | proxies of the environment, trusted certificate authorities |
 //! | `body` | response bodies, handed on or collected |
@@ -25,6 +26,7 @@ mod exchange;
 mod exchanges;
 mod failure;
 mod keepalive;
+pub mod limits;
 pub mod proxy;
 mod redirect;
 mod reply;
@@ -41,6 +43,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::destination::DestinationPolicy;
+use self::limits::Limits;
 use self::proxy::Proxies;
 use self::roots::ExtraRoots;
 use self::sessions::Sessions;
@@ -63,6 +66,8 @@ pub struct ServerConfig {
     pub proxies: Option<Proxies>,
     /// Certificate authorities of origins, beside those of the system.
     pub roots: ExtraRoots,
+    /// What this executor holds at most.
+    pub limits: Limits,
 }
 
 impl Default for ServerConfig {
@@ -72,6 +77,7 @@ impl Default for ServerConfig {
             destinations: DestinationPolicy::default(),
             proxies: None,
             roots: ExtraRoots::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -91,9 +97,16 @@ pub struct Server {
 
 impl Server {
     /// An executor without connections.
+    ///
+    /// # Panics
+    ///
+    /// When [`Limits::check`] finds the limits wrong.
     pub fn new(config: ServerConfig) -> Self {
-        let ServerConfig { extensions, destinations, proxies, roots } = config;
-        let upstream = Arc::new(Upstream::new(destinations, proxies, roots));
+        let ServerConfig { extensions, destinations, proxies, roots, limits } = config;
+        if let Err(wrong) = limits.check() {
+            panic!("{wrong}");
+        }
+        let upstream = Arc::new(Upstream::new(destinations, proxies, roots, limits));
         Self { upstream, sessions: Arc::default(), extensions, shutdown: watch::Sender::new(false) }
     }
 
@@ -105,7 +118,8 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future drops the exchanges as well, without the final flush.
-    pub async fn serve_connection(&self, connection: Connection) {
+    pub async fn serve_connection(&self, mut connection: Connection) {
+        connection.reader.limit_frames(self.upstream.limits().frame_bytes);
         let shutdown = self.shutdown.subscribe();
         connection::serve(connection, &self.upstream, &self.sessions, self.extensions, shutdown).await;
     }

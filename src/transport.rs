@@ -112,7 +112,17 @@ impl Reader {
         match self {
             Self::Lines(reader) => reader.next().await,
             Self::WebSocket(reader) => reader.next().await,
-            Self::Memory(reader) => Ok(reader.next().await),
+            Self::Memory(reader) => reader.next().await,
+        }
+    }
+
+    /// Refuses longer frames from now on; the transport's own bound stands where it is lower. A websocket message is measured when
+    /// it is whole.
+    pub fn limit_frames(&mut self, bytes: usize) {
+        match self {
+            Self::Lines(reader) => reader.limit_frames(bytes),
+            Self::WebSocket(reader) => reader.limit_frames(bytes),
+            Self::Memory(reader) => reader.limit_frames(bytes),
         }
     }
 

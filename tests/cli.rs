@@ -217,3 +217,48 @@ fn the_list_names_every_case_with_its_clauses() {
     let list = stdout(&conform("client", &["--list"]));
     assert!(list.lines().any(|line| line.starts_with("client-stream/gap ") && line.contains("STREAM-20")), "{list}");
 }
+
+fn serve(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
+    command
+        .args(["serve", "--listen", "stdio"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it can be started")
+}
+
+#[test]
+fn the_limits_of_an_executor_are_printed_as_they_were_chosen() {
+    let output = serve(&["--print-limits", "--max-active-streams", "7", "--max-idle-ms", "1500"]);
+    let table = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    let row = |option: &str| {
+        let line = table.lines().find(|line| line.contains(option)).unwrap_or_else(|| panic!("{option}: {table}"));
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        row("--max-active-streams"),
+        "active streams of a connection 7 streams --max-active-streams further streamed calls are queued"
+    );
+    assert!(row("--max-idle-ms").contains(" 1500 ms --max-idle-ms "));
+    assert!(row("--max-total-ms").contains(" none ms --max-total-ms "));
+    for limit in &exec_http::server::limits::LIMITS {
+        row(limit.option);
+    }
+}
+
+#[test]
+fn limits_that_cannot_be_kept_end_with_status_2() {
+    for (arguments, message) in [
+        (&["--max-buffered-body-bytes", "67108864"], "its base64 must fit into a frame of 64 MiB"),
+        (&["--max-waiting-heads", "0"], "--max-waiting-heads must lie between 1 and "),
+        (&["--max-reply-bytes", "1000"], "--max-reply-bytes must be at least "),
+        (&["--max-idle-ms", "x"], "invalid value 'x' for '--max-idle-ms <N>'"),
+    ] {
+        let output = serve(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(message), "{errors}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod destination;
 mod door;
+mod limits;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub(crate) struct Serve {
     door: Door,
     #[command(flatten)]
     destinations: destination::DestinationArgs,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
 }
 
 impl Serve {
@@ -38,6 +41,7 @@ impl Serve {
         let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
         let mut config = ServerConfig { extensions, ..ServerConfig::default() };
         self.destinations.apply(&mut config)?;
+        config.limits = self.limits.limits()?;
         Ok(config)
     }
 }
@@ -78,6 +82,7 @@ impl FromStr for Listen {
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let settings = arguments.config().and_then(|config| Ok((config, arguments.door.config(&arguments.listen)?)));
     let (config, door) = match settings {
+        Ok((config, _)) if arguments.limits.print() => return limits::print(&config.limits),
         Ok(settings) => settings,
         Err(wrong) => {
             let _ = writeln!(io::stderr(), "exec-http serve: {wrong}");

@@ -38,6 +38,11 @@ impl LineFramer {
         Self { buffer: BytesMut::new(), searched: 0, line_bytes }
     }
 
+    /// Lowers the bound to `line_bytes`; never raises it.
+    pub fn limit(&mut self, line_bytes: usize) {
+        self.line_bytes = self.line_bytes.min(line_bytes);
+    }
+
     /// Takes the next bytes of the stream.
     pub fn handle_bytes(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);

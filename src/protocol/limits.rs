@@ -54,6 +54,12 @@ pub const REPLY_BYTES: usize = 128 * 1024 * 1024;
 /// Bytes of a response body that is returned whole. Its base64 text, a third longer, still fits [`LINE_BYTES`].
 pub const BUFFERED_BODY_BYTES: usize = 32 * 1024 * 1024;
 
+/// Bytes of a request body, decoded: what fits [`LINE_BYTES`] in base64, with nothing beside it.
+pub const REQUEST_BODY_BYTES: usize = LINE_BYTES / 4 * 3;
+
+/// Bytes of a buffered body that fit a line of [`LINE_BYTES`] in base64, with head (LIMIT-6).
+pub const MOST_BUFFERED_BODY_BYTES: usize = 45 * 1024 * 1024;
+
 /// Bytes of a response head, status line and headers.
 pub const RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 
@@ -63,11 +69,47 @@ pub const REQUEST_ID_BYTES: usize = 1_024;
 /// Headers of one request; what holds them in memory has its own, higher bound.
 pub const REQUEST_HEADERS: usize = 8_192;
 
+/// Bytes of the headers of one request, names and values together.
+pub const REQUEST_HEADER_BYTES: usize = 1024 * 1024;
+
 /// Redirects that one request follows.
 pub const REDIRECT_HOPS: usize = 10;
 
 /// Ready chunks of a body are joined into one delta up to this size.
 pub const JOINED_DELTA_BYTES: usize = 64 * 1024;
+
+/// The bounds of one [`Session`](super::session::Session), as its executor chose them. The default is the constants of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// In place of [`WAITING_HEADS`].
+    pub waiting_heads: usize,
+    /// In place of [`ACTIVE_STREAMS`].
+    pub active_streams: usize,
+    /// In place of [`QUEUED_REQUESTS`].
+    pub queued_requests: usize,
+    /// In place of [`QUEUED_REQUEST_BYTES`].
+    pub queued_request_bytes: usize,
+    /// In place of [`REQUEST_ID_BYTES`].
+    pub request_id_bytes: usize,
+    /// In place of [`OUTBOUND_BYTES`].
+    pub outbound_bytes: usize,
+    /// In place of [`REPLY_BYTES`].
+    pub reply_bytes: usize,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            waiting_heads: WAITING_HEADS,
+            active_streams: ACTIVE_STREAMS,
+            queued_requests: QUEUED_REQUESTS,
+            queued_request_bytes: QUEUED_REQUEST_BYTES,
+            request_id_bytes: REQUEST_ID_BYTES,
+            outbound_bytes: OUTBOUND_BYTES,
+            reply_bytes: REPLY_BYTES,
+        }
+    }
+}
 
 /// Bytes that a base64 text of `encoded` bytes decodes to at most.
 pub const fn decoded_bytes(encoded: usize) -> usize {

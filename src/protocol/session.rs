@@ -20,7 +20,7 @@ use super::credit::CREDIT_METHOD;
 use super::error::{self, ErrorKind, RpcError};
 use super::http::{CREDIT_MEMBER, REQUEST_METHOD, RequestParams};
 use super::id::Id;
-use super::limits::{ACTIVE_STREAMS, REPLY_BYTES, REQUEST_ID_BYTES, WAITING_HEADS};
+use super::limits::SessionLimits;
 use super::message::Message;
 
 pub use self::exchanges::ExchangeId;
@@ -58,15 +58,17 @@ pub const INITIALIZED_METHOD: &str = "initialized";
 pub struct Session {
     /// What the client is offered.
     extensions: Extensions,
+    /// What it holds at most.
+    limits: SessionLimits,
     /// Where the handshake stands.
     phase: Phase,
     /// Requests that were accepted and not started.
     queue: Queue,
     /// Exchanges that were started and are not over.
     exchanges: HashMap<ExchangeId, Exchange>,
-    /// Members of `exchanges` without a head; at most [`WAITING_HEADS`].
+    /// Members of `exchanges` without a head; at most [`SessionLimits::waiting_heads`].
     waiting_heads: usize,
-    /// Streamed members of `exchanges`; at most [`ACTIVE_STREAMS`].
+    /// Streamed members of `exchanges`; at most [`SessionLimits::active_streams`].
     active_streams: usize,
     /// Every streamed call in `queue` or `exchanges`, by its `requestId`.
     streams: HashMap<String, ExchangeId>,
@@ -85,7 +87,7 @@ pub struct Session {
 pub enum CloseReason {
     /// `initialized` came without a successful `initialize`.
     HandshakeOrder,
-    /// More than [`REPLY_BYTES`] of replies wait for a client that does not read.
+    /// More than [`SessionLimits::reply_bytes`] of replies wait for a client that does not read.
     RepliesUnread,
     /// [`Session::stop`] was called.
     Stopped,
@@ -95,7 +97,9 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HandshakeOrder => f.write_str("initialized before initialize"),
-            Self::RepliesUnread => write!(f, "{REPLY_BYTES} bytes of replies wait for a client that does not read"),
+            Self::RepliesUnread => {
+                f.write_str("more bytes of replies than the limit wait for a client that does not read")
+            }
             Self::Stopped => f.write_str("connection ended"),
         }
     }
@@ -104,12 +108,17 @@ impl fmt::Display for CloseReason {
 impl Session {
     /// A connection on which nothing has happened.
     pub fn new(extensions: Extensions) -> Self {
-        Self { extensions, ..Self::default() }
+        Self::with_limits(extensions, SessionLimits::default())
     }
 
-    /// Whether an exchange may hand in its next piece: fewer than [`super::limits::OUTBOUND_BYTES`] wait to be sent.
+    /// The same with other bounds.
+    pub fn with_limits(extensions: Extensions, limits: SessionLimits) -> Self {
+        Self { extensions, limits, ..Self::default() }
+    }
+
+    /// Whether an exchange may hand in its next piece: fewer than [`SessionLimits::outbound_bytes`] wait to be sent.
     pub fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.bytes() < self.limits.outbound_bytes
     }
 
     /// Takes one frame of the client.
@@ -156,8 +165,8 @@ impl Session {
         }
         let params = RequestParams::from_value(params)?;
         self.check_ready(REQUEST_METHOD)?;
-        if params.request_id.len() > REQUEST_ID_BYTES {
-            let text = format!("{REQUEST_METHOD} requestId exceeds {REQUEST_ID_BYTES} bytes");
+        if params.request_id.len() > self.limits.request_id_bytes {
+            let text = format!("{REQUEST_METHOD} requestId exceeds {} bytes", self.limits.request_id_bytes);
             return Err(RpcError::new(error::INVALID_PARAMS, text).with_kind(ErrorKind::Limit));
         }
         if params.stream_response && self.streams.contains_key(&params.request_id) {
@@ -167,7 +176,7 @@ impl Session {
         let stream_id = params.stream_response.then(|| params.request_id.clone());
         let id = ExchangeId(self.next_exchange);
         let queued = Queued { id, call: call.clone(), params, bytes };
-        self.queue.push(queued, self.free_streams(), self.free_heads())?;
+        self.queue.push(queued, self.free_streams(), self.free_heads(), &self.limits)?;
         self.next_exchange += 1;
         self.streams.extend(stream_id.map(|request_id| (request_id, id)));
         Ok(())
@@ -207,11 +216,11 @@ impl Session {
     }
 
     fn free_heads(&self) -> bool {
-        self.waiting_heads < WAITING_HEADS
+        self.waiting_heads < self.limits.waiting_heads
     }
 
     fn free_streams(&self) -> bool {
-        self.active_streams < ACTIVE_STREAMS
+        self.active_streams < self.limits.active_streams
     }
 
     fn reply_error(&mut self, id: Id, error: RpcError) {
@@ -224,7 +233,7 @@ impl Session {
             return;
         }
         self.outbox.push(message.encode());
-        if self.outbox.bytes() > REPLY_BYTES {
+        if self.outbox.bytes() > self.limits.reply_bytes {
             self.close(CloseReason::RepliesUnread);
         }
     }

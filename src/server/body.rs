@@ -6,18 +6,19 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 
 use super::failure;
+use super::limits::IdleTime;
 use super::reply::Reply;
 use crate::protocol::error::RpcError;
-use crate::protocol::limits::{BUFFERED_BODY_BYTES, JOINED_DELTA_BYTES};
+use crate::protocol::limits::JOINED_DELTA_BYTES;
 
 /// Hands a body on while it comes. The origin is read only while the client keeps up.
 ///
 /// # Errors
 ///
 /// Why the body is not whole, after all bytes before that were handed on.
-pub(super) async fn pump(mut body: Incoming, reply: &Reply) -> Result<(), RpcError> {
+pub(super) async fn pump(mut body: Incoming, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
     loop {
-        let (data, next) = read_ready(&mut body).await;
+        let (data, next) = read_ready(&mut body, idle).await;
         if !data.is_empty() {
             reply.chunk(data).await;
         }
@@ -33,15 +34,15 @@ pub(super) async fn pump(mut body: Incoming, reply: &Reply) -> Result<(), RpcErr
 ///
 /// # Errors
 ///
-/// Why the body is not whole, or that it is longer than [`BUFFERED_BODY_BYTES`].
-pub(super) async fn collect(mut body: Incoming) -> Result<Bytes, RpcError> {
-    if body.size_hint().lower() > BUFFERED_BODY_BYTES as u64 {
-        return Err(failure::body_too_long());
+/// Why the body is not whole, or that it is longer than `limit` bytes.
+pub(super) async fn collect(mut body: Incoming, limit: usize, idle: IdleTime) -> Result<Bytes, RpcError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(failure::body_too_long(limit));
     }
     let mut whole = BytesMut::new();
-    while let Some(data) = next_data(&mut body).await? {
-        if whole.len() + data.len() > BUFFERED_BODY_BYTES {
-            return Err(failure::body_too_long());
+    while let Some(data) = idle.bound(next_data(&mut body)).await? {
+        if whole.len() + data.len() > limit {
+            return Err(failure::body_too_long(limit));
         }
         whole.extend_from_slice(&data);
     }
@@ -59,8 +60,8 @@ enum Next {
 }
 
 /// Waits for bytes, then joins small chunks that are there already.
-async fn read_ready(body: &mut Incoming) -> (Bytes, Next) {
-    let first = match next_data(body).await {
+async fn read_ready(body: &mut Incoming, idle: IdleTime) -> (Bytes, Next) {
+    let first = match idle.bound(next_data(body)).await {
         Ok(Some(data)) => data,
         Ok(None) => return (Bytes::new(), Next::End),
         Err(error) => return (Bytes::new(), Next::Failed(error)),

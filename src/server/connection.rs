@@ -29,7 +29,7 @@ pub(super) async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let Connection { mut reader, writer } = connection;
-    let shared = Arc::new(Shared::new(extensions));
+    let shared = Arc::new(Shared::new(extensions, upstream.limits().session));
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
     let mut sending = Sending::Running(tokio::spawn(send(writer, Arc::clone(&shared))));
     let why = receive(&mut reader, &shared, upstream, sessions, shutdown, &mut sending).await;

@@ -7,6 +7,7 @@ use http::Response;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::limits::IdleTime;
 use super::reply::Reply;
 use super::request::OriginRequest;
 use super::upstream::Upstream;
@@ -17,18 +18,28 @@ use crate::protocol::limits::REDIRECT_HOPS;
 
 /// Runs an exchange to its end. Dropping the future closes its upstream connection.
 pub(super) async fn run(params: RequestParams, reply: Reply, upstream: &Upstream) {
-    let timeout = params.timeout;
+    let (timeout, limits) = (params.timeout, upstream.limits());
     let (policy, stream) = (params.redirect_policy, params.stream_response);
-    let outcome = match OriginRequest::from_params(params) {
+    // A caller that sets a deadline knows better than the executor how long its origin may be silent.
+    let idle = IdleTime::new(limits.idle_time.filter(|_| timeout.is_none()));
+    let outcome = match OriginRequest::from_params(params, limits) {
         Err(refusal) => Err(refusal),
         // HTTP-17: not even a connection is opened.
         Ok(_) if timeout.is_some_and(|timeout| timeout.is_zero()) => Err(failure::timed_out()),
         Ok(request) => {
+            let (time, late) = match timeout {
+                Some(timeout) => (Some(timeout), failure::timed_out()),
+                None => (limits.total_time, failure::total_time(limits.total_time.unwrap_or_default())),
+            };
             // A deadline too far for the clock is none.
-            let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-            within(deadline, async {
-                let response = fetch(request, policy, upstream).await?;
-                if stream { hand_on(response, &reply).await } else { hand_over(response, &reply).await }
+            let deadline = time.and_then(|time| Instant::now().checked_add(time));
+            within(deadline, late, async {
+                let response = fetch(request, policy, upstream, idle).await?;
+                if stream {
+                    hand_on(response, &reply, idle).await
+                } else {
+                    hand_over(response, &reply, limits.buffered_body_bytes, idle).await
+                }
             })
             .await
         }
@@ -39,10 +50,15 @@ pub(super) async fn run(params: RequestParams, reply: Reply, upstream: &Upstream
     }
 }
 
-async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+/// The outcome of `work`, or `late` when the deadline passes before.
+async fn within<T>(
+    deadline: Option<Instant>,
+    late: RpcError,
+    work: impl Future<Output = Result<T, RpcError>>,
+) -> Result<T, RpcError> {
     match deadline {
         None => work.await,
-        Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(failure::timed_out())),
+        Some(deadline) => tokio::time::timeout_at(deadline, work).await.unwrap_or(Err(late)),
     }
 }
 
@@ -51,9 +67,10 @@ async fn fetch(
     mut request: OriginRequest,
     policy: RedirectPolicy,
     upstream: &Upstream,
+    idle: IdleTime,
 ) -> Result<Response<Incoming>, RpcError> {
     for _ in 0..=REDIRECT_HOPS {
-        let response = upstream.send(&request).await?;
+        let response = idle.bound(upstream.send(&request)).await?;
         if policy == RedirectPolicy::Stop {
             return Ok(response);
         }
@@ -65,17 +82,17 @@ async fn fetch(
     Err(failure::too_many_redirects())
 }
 
-async fn hand_on(response: Response<Incoming>, reply: &Reply) -> Result<(), RpcError> {
+async fn hand_on(response: Response<Incoming>, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
     let (head, body) = response.into_parts();
     reply.head(to_head(&head, Bytes::new())).await;
-    body::pump(body, reply).await?;
+    body::pump(body, reply, idle).await?;
     reply.end().await;
     Ok(())
 }
 
-async fn hand_over(response: Response<Incoming>, reply: &Reply) -> Result<(), RpcError> {
+async fn hand_over(response: Response<Incoming>, reply: &Reply, limit: usize, idle: IdleTime) -> Result<(), RpcError> {
     let (head, body) = response.into_parts();
-    let body = body::collect(body).await?;
+    let body = body::collect(body, limit, idle).await?;
     reply.buffered(to_head(&head, body)).await;
     Ok(())
 }

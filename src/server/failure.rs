@@ -2,20 +2,41 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use super::connector::ConnectError;
 use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, INVALID_PARAMS, RpcError};
 use crate::protocol::http::REQUEST_METHOD;
-use crate::protocol::limits::{BUFFERED_BODY_BYTES, REDIRECT_HOPS, RESPONSE_HEAD_BYTES};
+use crate::protocol::limits::REDIRECT_HOPS;
 
 /// A member of the params that is refused; `what` names the part and never its value.
 pub(super) fn refused(what: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, format!("{REQUEST_METHOD} {what}"))
 }
 
+/// Params that are more than this executor takes.
+pub(super) fn over_limit(what: &str) -> RpcError {
+    refused(what).with_kind(ErrorKind::Limit)
+}
+
 /// The deadline of the exchange passed.
 pub(super) fn timed_out() -> RpcError {
     failed(ErrorKind::Timeout, "timeoutMs has passed")
+}
+
+/// A call without a deadline of its own took too long.
+pub(super) fn total_time(limit: Duration) -> RpcError {
+    let text = format!("{} ms have passed, this executor's limit for a call without timeoutMs", limit.as_millis());
+    failed(ErrorKind::Limit, &text)
+}
+
+/// The origin of a call without a deadline was silent for too long.
+pub(super) fn idle_time(limit: Duration) -> RpcError {
+    let text = format!(
+        "the origin sent nothing for {} ms, this executor's limit for a call without timeoutMs",
+        limit.as_millis()
+    );
+    failed(ErrorKind::Limit, &text)
 }
 
 /// The eleventh redirect.
@@ -29,8 +50,8 @@ pub(super) fn redirect_scheme() -> RpcError {
 }
 
 /// A buffered body that is too long.
-pub(super) fn body_too_long() -> RpcError {
-    let text = format!("response body exceeds {BUFFERED_BODY_BYTES} bytes, streamResponse has no such limit");
+pub(super) fn body_too_long(limit: usize) -> RpcError {
+    let text = format!("response body exceeds {limit} bytes, streamResponse has no such limit");
     failed(ErrorKind::Limit, &text)
 }
 
@@ -40,7 +61,7 @@ pub(super) fn no_roots() -> RpcError {
 }
 
 /// No response head came.
-pub(super) fn before_head(error: &hyper_util::client::legacy::Error) -> RpcError {
+pub(super) fn before_head(error: &hyper_util::client::legacy::Error, head_bytes: usize) -> RpcError {
     if let Some(connect) = find::<ConnectError>(error) {
         return match connect {
             ConnectError::Dns => failed(ErrorKind::Dns, "the origin's name did not resolve"),
@@ -56,10 +77,9 @@ pub(super) fn before_head(error: &hyper_util::client::legacy::Error) -> RpcError
         return failed(ErrorKind::Tls, "the TLS handshake with the origin failed");
     }
     match find::<hyper::Error>(error) {
-        Some(error) if error.is_parse_too_large() => failed(
-            ErrorKind::Limit,
-            &format!("response head has too many fields or exceeds {RESPONSE_HEAD_BYTES} bytes"),
-        ),
+        Some(error) if error.is_parse_too_large() => {
+            failed(ErrorKind::Limit, &format!("response head has too many fields or exceeds {head_bytes} bytes"))
+        }
         Some(error) if error.is_parse() => failed(ErrorKind::Protocol, "the origin's response head is not HTTP"),
         _ => failed(ErrorKind::Reset, "the origin ended the connection before its response head was complete"),
     }

@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::failure::refused;
+use super::failure::{over_limit, refused};
+use super::limits::Limits;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::http::{RequestHeader, RequestParams};
-use crate::protocol::limits::REQUEST_HEADERS;
 
 /// Environment variables that no header may carry, in upper case.
 const DENIED_VARIABLES: [&str; 13] = [
@@ -54,7 +54,7 @@ impl OriginRequest {
     /// # Errors
     ///
     /// -32602 for the first part that is refused.
-    pub(super) fn from_params(params: RequestParams) -> Result<Self, RpcError> {
+    pub(super) fn from_params(params: RequestParams, limits: &Limits) -> Result<Self, RpcError> {
         let method = Method::from_bytes(params.method.as_bytes()).map_err(|_| refused("method is invalid"))?;
         if method == Method::CONNECT {
             // Its answer would turn the connection into a tunnel, which no delta can carry.
@@ -66,13 +66,16 @@ impl OriginRequest {
         }
         let credentials = take_credentials(&mut url);
         let uri = to_uri(&url).ok_or_else(|| refused("url is invalid"))?;
-        if params.headers.len() > REQUEST_HEADERS {
-            let text = format!("has more than {REQUEST_HEADERS} headers");
-            return Err(refused(&text).with_kind(ErrorKind::Limit));
+        if params.headers.len() > limits.request_headers {
+            return Err(over_limit(&format!("has more than {} headers", limits.request_headers)));
         }
-        let mut headers = HeaderMap::new();
+        let (mut headers, mut header_bytes) = (HeaderMap::new(), 0);
         for header in &params.headers {
             let (name, value) = read_header(header)?;
+            header_bytes += name.as_str().len() + value.len();
+            if header_bytes > limits.request_header_bytes {
+                return Err(over_limit(&format!("headers exceed {} bytes", limits.request_header_bytes)));
+            }
             if FRAMING_HEADERS.contains(&name.as_str()) {
                 return Err(refused(&format!("header {name} may not be set")));
             }
@@ -82,6 +85,9 @@ impl OriginRequest {
             headers.append(name, value);
         }
         let mut body = params.body;
+        if body.as_ref().is_some_and(|body| body.len() > limits.request_body_bytes) {
+            return Err(over_limit(&format!("body exceeds {} bytes", limits.request_body_bytes)));
+        }
         if let Some(length) = headers.remove(CONTENT_LENGTH) {
             let bytes = body.get_or_insert_default().len();
             if length.as_bytes() != bytes.to_string().as_bytes() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::protocol::limits::SessionLimits;
 use crate::protocol::session::{Extensions, Session};
 use crate::sync::Mutex;
 
@@ -32,9 +33,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// A connection on which nothing has happened.
-    pub(super) fn new(extensions: Extensions) -> Self {
+    pub(super) fn new(extensions: Extensions, limits: SessionLimits) -> Self {
         Self {
-            session: Mutex::new(Session::new(extensions)),
+            session: Mutex::new(Session::with_limits(extensions, limits)),
             startable: Notify::new(),
             sendable: Notify::new(),
             pingable: Notify::new(),

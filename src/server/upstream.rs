@@ -15,11 +15,11 @@ use tokio::sync::OnceCell;
 use super::connector::Connector;
 use super::destination::DestinationPolicy;
 use super::failure;
+use super::limits::Limits;
 use super::proxy::Proxies;
 use super::request::OriginRequest;
 use super::roots::ExtraRoots;
 use crate::protocol::error::RpcError;
-use crate::protocol::limits::RESPONSE_HEAD_BYTES;
 
 /// How long an unused connection stays in the pool.
 const IDLE_TIME: Duration = Duration::from_secs(30);
@@ -40,12 +40,19 @@ pub(super) struct Upstream {
     roots: ExtraRoots,
     /// Where plain requests may have to say who sends them.
     proxies: Option<Proxies>,
+    /// The bounds of this executor.
+    limits: Limits,
 }
 
 impl Upstream {
-    pub(super) fn new(policy: DestinationPolicy, proxies: Option<Proxies>, roots: ExtraRoots) -> Self {
+    pub(super) fn new(policy: DestinationPolicy, proxies: Option<Proxies>, roots: ExtraRoots, limits: Limits) -> Self {
         let connector = Connector::new(policy, proxies.clone());
-        Self { plain: client(connector.clone()), tls: OnceCell::new(), connector, roots, proxies }
+        let plain = client(connector.clone(), &limits);
+        Self { plain, tls: OnceCell::new(), connector, roots, proxies, limits }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Sends one request and waits for the head of its response. Dropping the future, or later the body, closes the
@@ -68,7 +75,7 @@ impl Upstream {
             }
             self.plain.request(message).await
         };
-        response.map_err(|error| failure::before_head(&error))
+        response.map_err(|error| failure::before_head(&error, self.limits.response_head_bytes))
     }
 
     async fn tls_client(&self) -> Result<Client<HttpsConnector<Connector>, Full<Bytes>>, RpcError> {
@@ -76,11 +83,11 @@ impl Upstream {
         let config = tokio::task::spawn_blocking(move || roots.client_config());
         let Ok(Some(config)) = config.await else { return Err(failure::no_roots()) };
         let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
-        Ok(client(builder.wrap_connector(self.connector.clone())))
+        Ok(client(builder.wrap_connector(self.connector.clone()), &self.limits))
     }
 }
 
-fn client<C>(connector: C) -> Client<C, Full<Bytes>>
+fn client<C>(connector: C, limits: &Limits) -> Client<C, Full<Bytes>>
 where
     C: hyper_util::client::legacy::connect::Connect + Clone,
 {
@@ -89,6 +96,6 @@ where
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIME)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .http1_max_buf_size(RESPONSE_HEAD_BYTES)
+        .http1_max_buf_size(limits.response_head_bytes)
         .build(connector)
 }

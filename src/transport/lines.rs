@@ -67,6 +67,10 @@ impl LineReader {
         }
     }
 
+    pub(super) fn limit_frames(&mut self, bytes: usize) {
+        self.framer.limit(bytes);
+    }
+
     pub(super) fn activity(&self) -> u64 {
         self.activity
     }

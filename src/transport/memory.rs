@@ -13,7 +13,7 @@ pub fn pair() -> (Connection, Connection) {
     let (near_sender, far_receiver) = mpsc::channel(FRAMES);
     let (far_sender, near_receiver) = mpsc::channel(FRAMES);
     let connection = |sender, receiver| Connection {
-        reader: Reader::Memory(MemoryReader { receiver, activity: 0 }),
+        reader: Reader::Memory(MemoryReader { receiver, frame_bytes: usize::MAX, activity: 0 }),
         writer: Writer::Memory(MemoryWriter { sender: Some(sender) }),
     };
     (connection(near_sender, near_receiver), connection(far_sender, far_receiver))
@@ -24,15 +24,25 @@ pub fn pair() -> (Connection, Connection) {
 pub struct MemoryReader {
     /// What the other side sent.
     receiver: mpsc::Receiver<Bytes>,
+    /// The longest frame, in bytes.
+    frame_bytes: usize,
     /// Frames received.
     activity: u64,
 }
 
 impl MemoryReader {
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
         let frame = self.receiver.recv().await;
         self.activity += u64::from(frame.is_some());
-        frame
+        let limit = self.frame_bytes;
+        if frame.as_ref().is_some_and(|frame| frame.len() > limit) {
+            return Err(TransportError::TooLong { limit });
+        }
+        Ok(frame)
+    }
+
+    pub(super) fn limit_frames(&mut self, bytes: usize) {
+        self.frame_bytes = self.frame_bytes.min(bytes);
     }
 
     pub(super) fn activity(&self) -> u64 {

@@ -60,7 +60,12 @@ fn connection(socket: Socket, place: Option<Place>) -> Connection {
     let (sink, stream) = socket.split();
     let place = place.map(Arc::new);
     Connection {
-        reader: Reader::WebSocket(WebSocketReader { stream: Some(stream), activity: 0, _place: place.clone() }),
+        reader: Reader::WebSocket(WebSocketReader {
+            stream: Some(stream),
+            message_bytes: WEBSOCKET_MESSAGE_BYTES,
+            activity: 0,
+            _place: place.clone(),
+        }),
         writer: Writer::WebSocket(WebSocketWriter { sink, _place: place }),
     }
 }
@@ -87,6 +92,8 @@ fn fault(error: Error) -> TransportError {
 pub struct WebSocketReader {
     /// `None` once the peer has closed.
     stream: Option<SplitStream<Socket>>,
+    /// The longest message, in bytes.
+    message_bytes: usize,
     /// Messages of any kind received.
     activity: u64,
     /// The connection's place at its listener; `None` for one that was dialled.
@@ -99,6 +106,10 @@ impl WebSocketReader {
             let Some(message) = stream.next().await else { break };
             self.activity += 1;
             match message {
+                Ok(message) if message.len() > self.message_bytes => {
+                    self.stream = None;
+                    return Err(TransportError::TooLong { limit: self.message_bytes });
+                }
                 Ok(Message::Text(text)) => return Ok(Some(text.into())),
                 Ok(Message::Binary(bytes)) => return Ok(Some(bytes)),
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
@@ -115,6 +126,10 @@ impl WebSocketReader {
         }
         self.stream = None;
         Ok(None)
+    }
+
+    pub(super) fn limit_frames(&mut self, bytes: usize) {
+        self.message_bytes = self.message_bytes.min(bytes);
     }
 
     pub(super) fn activity(&self) -> u64 {

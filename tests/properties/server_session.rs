@@ -222,7 +222,7 @@ fn unread_replies_close_the_connection_above_the_bound_only() {
 #[test]
 fn reasons_to_close_have_texts() {
     assert_eq!(CloseReason::HandshakeOrder.to_string(), "initialized before initialize");
-    let unread = "134217728 bytes of replies wait for a client that does not read";
+    let unread = "more bytes of replies than the limit wait for a client that does not read";
     assert_eq!(CloseReason::RepliesUnread.to_string(), unread);
     assert_eq!(CloseReason::Stopped.to_string(), "connection ended");
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod cancel;
 mod credit;
+mod limits;
 
 const SESSION_ID: &str = "session-1";
 
@@ -38,12 +39,16 @@ fn ready() -> Session {
 
 fn ready_with(extensions: Extensions) -> Session {
     let mut session = Session::new(extensions);
-    take(&mut session, &json!({"id": 0, "method": "initialize", "params": {"clientName": "test"}}));
+    greet(&mut session);
+    session
+}
+
+fn greet(session: &mut Session) {
+    take(session, &json!({"id": 0, "method": "initialize", "params": {"clientName": "test"}}));
     assert_eq!(session.poll_attach(), Some(Attach { resume: None }));
     session.handle_attach(Ok(SESSION_ID));
-    take(&mut session, &json!({"method": "initialized"}));
-    assert_eq!(sent(&mut session)[0]["result"]["sessionId"], SESSION_ID);
-    session
+    take(session, &json!({"method": "initialized"}));
+    assert_eq!(sent(session)[0]["result"]["sessionId"], SESSION_ID);
 }
 
 fn request(request_id: &str, stream: bool) -> Value {

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::protocol::delta::BodyDelta;
-use crate::protocol::limits::OUTBOUND_BYTES;
 
 /// One queue for replies and deltas, so that their order is the order in which they were made.
 #[derive(Debug, Default)]
@@ -19,10 +18,6 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.bytes < OUTBOUND_BYTES
     }
 
     pub(super) fn push(&mut self, frame: Vec<u8>) {

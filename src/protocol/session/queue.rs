@@ -7,7 +7,7 @@ use super::ExchangeId;
 use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
 use crate::protocol::http::{REQUEST_METHOD, RequestParams};
 use crate::protocol::id::Id;
-use crate::protocol::limits::{QUEUED_REQUEST_BYTES, QUEUED_REQUESTS};
+use crate::protocol::limits::SessionLimits;
 
 /// A request that was accepted and not started.
 #[derive(Debug)]
@@ -39,12 +39,18 @@ impl Queue {
     /// # Errors
     ///
     /// LIMIT-3, when too many requests wait or too many bytes in them.
-    pub(super) fn push(&mut self, queued: Queued, free_streams: bool, free_heads: bool) -> Result<(), RpcError> {
+    pub(super) fn push(
+        &mut self,
+        queued: Queued,
+        free_streams: bool,
+        free_heads: bool,
+        limits: &SessionLimits,
+    ) -> Result<(), RpcError> {
         let streamed = queued.params.stream_response;
         let waits = !free_heads || (streamed && !free_streams);
         let length = self.streamed.len() + self.buffered.len();
-        let too_long = length > 0 && self.bytes + queued.bytes > QUEUED_REQUEST_BYTES;
-        if waits && (length >= QUEUED_REQUESTS || too_long) {
+        let too_long = length > 0 && self.bytes + queued.bytes > limits.queued_request_bytes;
+        if waits && (length >= limits.queued_requests || too_long) {
             let text = format!("{REQUEST_METHOD} failed: too many requests wait on this connection");
             return Err(RpcError::new(INTERNAL_ERROR, text).with_kind(ErrorKind::Limit));
         }

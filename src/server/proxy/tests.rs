@@ -7,6 +7,7 @@ use super::*;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::http::RequestParams;
 use crate::server::destination::DestinationPolicy;
+use crate::server::limits::Limits;
 use crate::server::request::OriginRequest;
 use crate::server::roots::ExtraRoots;
 use crate::server::upstream::Upstream;
@@ -37,8 +38,8 @@ async fn proxy(answer: &'static [u8]) -> (String, JoinHandle<(String, Option<u8>
 async fn send(proxies: Proxies, policy: DestinationPolicy, url: &str) -> Result<u16, RpcError> {
     let params = json!({"requestId": "r", "method": "GET", "url": url});
     let params = RequestParams::from_value(Some(params)).expect("legal");
-    let request = OriginRequest::from_params(params).expect("legal");
-    let upstream = Upstream::new(policy, Some(proxies), ExtraRoots::default());
+    let request = OriginRequest::from_params(params, &Limits::default()).expect("legal");
+    let upstream = Upstream::new(policy, Some(proxies), ExtraRoots::default(), Limits::default());
     upstream.send(&request).await.map(|response| response.status().as_u16())
 }
 
