@@ -6,7 +6,7 @@ mod outbox;
 mod queue;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
+use std::{fmt, mem};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -71,6 +71,10 @@ pub struct Session {
     stream_ids: HashSet<String>,
     /// Exchanges that were cancelled and not handed out by [`Session::poll_cancel`].
     cancelled: VecDeque<ExchangeId>,
+    /// [`Session::drain`] was called.
+    draining: bool,
+    /// Calls that were refused for a bound since [`Session::take_refused`], draining aside.
+    refused: u64,
     /// The id of the next exchange.
     next_exchange: u64,
     /// Encoded frames that were not sent.
@@ -123,6 +127,7 @@ impl Session {
                 INITIALIZE_METHOD => self.handle_initialize(id, params),
                 REQUEST_METHOD => {
                     if let Err(error) = self.handle_request(&id, params, frame.len()) {
+                        self.refused += u64::from(error.kind == Some(ErrorKind::Limit) && !self.draining);
                         self.reply_error(id, error);
                     }
                 }
@@ -146,6 +151,11 @@ impl Session {
     fn handle_request(&mut self, call: &Id, params: Option<Value>, bytes: usize) -> Result<(), RpcError> {
         let params = RequestParams::from_value(params)?;
         self.check_ready(REQUEST_METHOD)?;
+        if self.draining {
+            // As when no more calls may wait (LIMIT-4): it was not begun, and may be made elsewhere.
+            let text = format!("{REQUEST_METHOD} failed: this executor is shutting down");
+            return Err(RpcError::new(error::INTERNAL_ERROR, text).with_kind(ErrorKind::Limit));
+        }
         if params.request_id.len() > REQUEST_ID_BYTES {
             let text = format!("{REQUEST_METHOD} requestId exceeds {REQUEST_ID_BYTES} bytes");
             return Err(RpcError::new(error::INVALID_PARAMS, text).with_kind(ErrorKind::Limit));
@@ -173,6 +183,21 @@ impl Session {
             Phase::Closing(reason) => Some(reason),
             _ => None,
         }
+    }
+
+    /// Refuses every call from now on, with kind `limit`; those that were accepted go on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no call waits or goes on.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.exchanges.is_empty()
+    }
+
+    /// How many calls were refused for a bound since the last time, draining aside.
+    pub fn take_refused(&mut self) -> u64 {
+        mem::take(&mut self.refused)
     }
 
     /// Ends the session: nothing is started or taken any more; frames that wait may still be sent (CLOSE-5).

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use super::record::Record;
 use crate::protocol::session::ExchangeId;
 
 /// Exchanges that go on, each a task. Dropping them ends them, and with them their upstream connections.
@@ -12,24 +14,40 @@ use crate::protocol::session::ExchangeId;
 pub(super) struct Exchanges {
     /// The tasks; each returns its id.
     tasks: JoinSet<ExchangeId>,
-    /// Ends a task. A task that ended may still be here until it is joined.
-    handles: HashMap<ExchangeId, AbortHandle>,
+    /// How to reach a task. A task that ended may still be here until it is joined.
+    handles: HashMap<ExchangeId, Handle>,
+}
+
+/// How the connection reaches one exchange.
+#[derive(Debug)]
+struct Handle {
+    /// Ends the task.
+    abort: AbortHandle,
+    /// What is told of it.
+    record: Arc<Record>,
 }
 
 impl Exchanges {
     /// Starts one.
-    pub(super) fn spawn(&mut self, id: ExchangeId, run: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.tasks.spawn(async move {
+    pub(super) fn spawn(
+        &mut self,
+        id: ExchangeId,
+        record: Arc<Record>,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let run = Arc::clone(&record).of(run);
+        let abort = self.tasks.spawn(async move {
             run.await;
             id
         });
-        self.handles.insert(id, handle);
+        self.handles.insert(id, Handle { abort, record });
     }
 
-    /// Ends one, unless it has ended.
+    /// Ends one that its client cancelled, unless it has ended.
     pub(super) fn abort(&mut self, id: ExchangeId) {
         if let Some(handle) = self.handles.remove(&id) {
-            handle.abort();
+            handle.record.cancelled();
+            handle.abort.abort();
         }
     }
 

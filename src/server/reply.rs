@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::record::Record;
 use super::shared::Shared;
 use crate::protocol::error::RpcError;
 use crate::protocol::http::ResponseHead;
@@ -23,22 +24,28 @@ pub(super) struct Reply {
     id: ExchangeId,
     /// Its connection.
     shared: Arc<Shared>,
+    /// What is told of it.
+    pub(super) record: Arc<Record>,
 }
 
 impl Reply {
-    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>) -> Self {
-        Self { id, shared }
+    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>, record: Arc<Record>) -> Self {
+        Self { id, shared, record }
     }
 
     /// The head of a streamed exchange.
     pub(super) async fn head(&self, head: ResponseHead) {
+        let status = head.status;
         self.hand_in(|session| session.handle_head(self.id, head)).await;
+        self.record.head(status);
         self.shared.startable.notify_one();
     }
 
     /// The next bytes of a streamed body.
     pub(super) async fn chunk(&self, data: Bytes) {
+        let bytes = data.len();
         self.hand_in(|session| session.handle_chunk(self.id, data)).await;
+        self.record.body(bytes);
     }
 
     /// The clean end of a streamed body.
@@ -50,6 +57,8 @@ impl Reply {
     /// The whole response of a buffered exchange.
     pub(super) async fn buffered(&self, response: ResponseHead) {
         self.hand_in(|session| session.handle_buffered(self.id, &response)).await;
+        self.record.head(response.status);
+        self.record.body(response.body.len());
         self.shared.startable.notify_one();
     }
 

@@ -85,6 +85,10 @@ impl Queue {
         taken
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.streamed.is_empty() && self.buffered.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
