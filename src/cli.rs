@@ -3,11 +3,12 @@
 mod adapter;
 mod conform;
 mod file;
+mod log;
 mod request;
 mod serve;
 mod zoo;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::panic;
 use std::process::ExitCode;
 
@@ -15,7 +16,6 @@ use clap::{Parser, Subcommand, ValueEnum};
 use exec_http::conformance::client::{relay, schema};
 use exec_http::conformance::verdict::RunOutcome;
 use exec_http::conformance::zoo::statement;
-use tracing_subscriber::EnvFilter;
 
 use conform::Conform;
 
@@ -77,10 +77,11 @@ pub(crate) fn main() -> ExitCode {
     if let Some(code) = relay::run_if_asked() {
         return code;
     }
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).init();
     let command = Arguments::parse().command;
+    log::start(match &command {
+        Some(Command::Serve(arguments)) => arguments.log_format(),
+        _ => log::Format::default(),
+    });
     let run = || match command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
