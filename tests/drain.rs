@@ -105,14 +105,17 @@ async fn what_goes_on_finishes_and_nothing_new_starts() {
         async move { server.drain(Duration::from_secs(600)).await }
     });
     // Until the drain has begun a call is as good as any.
-    let refused = loop {
-        peer.call(2, &origin.url("/"), false).await;
-        peer.send(json!({"id": 3, "method": "http/request/cancel", "params": {"requestId": "2"}})).await;
-        let (reply, _cancelled) = (soon(peer.next()).await, soon(peer.next()).await);
-        if reply["error"]["data"]["kind"] != "cancelled" {
-            break reply;
+    let refused = soon(async {
+        loop {
+            peer.call(2, &origin.url("/"), false).await;
+            peer.send(json!({"id": 3, "method": "http/request/cancel", "params": {"requestId": "2"}})).await;
+            let (reply, _cancelled) = (peer.next().await, peer.next().await);
+            if reply["error"]["data"]["kind"] != "cancelled" {
+                break reply;
+            }
         }
-    };
+    });
+    let refused = refused.await;
     assert_eq!(refused["error"]["code"], -32603, "{refused}");
     assert!(refused["error"]["message"].as_str().is_some_and(|text| text.contains("shutting down")), "{refused}");
     assert_eq!(refused["error"]["data"]["kind"], "limit", "ERROR-3");
@@ -145,6 +148,28 @@ async fn what_does_not_finish_is_ended_when_the_time_is_up() {
         soon(origin.all_closed()).await;
         assert_eq!(metric(&server.metrics(), "exchanges_finished_total{outcome=\"disconnected\"}"), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_to_a_slow_client_have_as_long_as_what_goes_on() {
+    let server = Server::default();
+    let (mut peer, serving) = Peer::of(&server).await;
+    // More than are under way at one time.
+    for id in 0..200 {
+        peer.send(json!({"id": id, "method": "no/such/method"})).await;
+    }
+    // Time goes on when nothing else does.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
+    let draining = tokio::spawn(async move { server.drain(Duration::from_secs(60)).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    for id in 0..200 {
+        assert_eq!(peer.next().await["id"], id);
+    }
+    assert_eq!(peer.end().await, None);
+    serving.await.expect("no panic");
+    draining.await.expect("no panic");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

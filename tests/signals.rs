@@ -83,12 +83,15 @@ async fn a_second_signal_ends_it_at_once() {
     let (mut process, client, origin) = busy_on_stdio(&["--drain-ms", "600000"]).await;
     signal(&process, Signal::SIGTERM);
     // It has seen the first when it refuses.
-    let refused = loop {
-        let call = timeout(Duration::from_millis(50), client.request(get(&origin.url("/")))).await;
-        if let Ok(Err(error)) = call {
-            break error.to_string();
+    let refused = timeout(PATIENCE, async {
+        loop {
+            let call = timeout(Duration::from_millis(50), client.request(get(&origin.url("/")))).await;
+            if let Ok(Err(error)) = call {
+                break error.to_string();
+            }
         }
-    };
+    });
+    let refused = refused.await.expect("in time");
     assert!(refused.contains("shutting down"), "{refused}");
     signal(&process, Signal::SIGTERM);
     assert_eq!(ended(&mut process).await.code(), Some(0));
@@ -105,7 +108,8 @@ async fn a_listener_drains_and_logs_what_it_did() {
     assert_eq!(response.body_mut().chunk().await.expect("more").expect("no error"), "hello");
     signal(&process, Signal::SIGTERM);
     let address = url.strip_prefix("ws://").expect("a ws URL");
-    while !readiness(address).await.starts_with("HTTP/1.1 503 ") {}
+    let draining = async { while !readiness(address).await.starts_with("HTTP/1.1 503 ") {} };
+    timeout(PATIENCE, draining).await.expect("in time");
     origin.release(b"world").await;
     assert_eq!(response.body_mut().chunk().await.expect("more").expect("no error"), "world");
     assert!(response.body_mut().chunk().await.is_none());

@@ -37,7 +37,13 @@ pub(super) async fn serve(
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
     let mut sending = Sending::Running(tokio::spawn(send(writer, Arc::clone(&shared))));
     let why = receive(&mut reader, &shared, upstream, sessions, &mut phases, &mut sending).await;
-    shared.session.lock().stop();
+    let closed = {
+        let mut session = shared.session.lock();
+        session.stop();
+        session.poll_close()
+    };
+    // The first reason stands.
+    metrics.limit_met(Limit::Replies, u64::from(closed == Some(Reason::RepliesUnread)));
     shared.sendable.notify_one();
     if *phases.borrow() == Phase::Draining {
         // Replies of calls that were allowed to finish have as much time as these calls had.
@@ -101,7 +107,6 @@ async fn receive(
         start(&mut exchanges, shared, upstream);
         if let Some(reason) = shared.session.lock().poll_close() {
             tracing::warn!(%reason, "closing the connection");
-            shared.metrics.limit_met(Limit::Replies, u64::from(reason == Reason::RepliesUnread));
             return CloseReason::Violation;
         }
         match *phases.borrow_and_update() {
