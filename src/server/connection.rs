@@ -170,7 +170,7 @@ fn start(exchanges: &mut Exchanges, shared: &Arc<Shared>, upstream: &Arc<Upstrea
     loop {
         let next = shared.session.lock().poll_start();
         let Some((id, params)) = next else { return };
-        let record = Record::begin(&shared.metrics, id, &params);
+        let record = Record::begin(&shared.metrics, id.number(), &params);
         let reply = Reply::new(id, Arc::clone(shared), Arc::clone(&record));
         let upstream = Arc::clone(upstream);
         exchanges.spawn(id, record, async move { exchange::run(params, reply, &upstream).await });

@@ -13,7 +13,6 @@ use url::Url;
 use super::metrics::{Metrics, Outcome};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::http::RequestParams;
-use crate::protocol::session::ExchangeId;
 
 /// Characters of a method that are told; a longer one is none that anybody knows.
 const METHOD_CHARACTERS: usize = 32;
@@ -34,11 +33,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Begins with the start of an exchange, inside the span of its connection.
-    pub(super) fn begin(metrics: &Arc<Metrics>, id: ExchangeId, params: &RequestParams) -> Arc<Self> {
+    /// Begins with the start of the exchange of that number, inside the span of its connection.
+    pub(super) fn begin(metrics: &Arc<Metrics>, id: u64, params: &RequestParams) -> Arc<Self> {
         let span = tracing::info_span!(
             "exchange",
-            id = id.number(),
+            id,
             method = field::Empty,
             host = field::Empty,
             status = field::Empty,
@@ -85,11 +84,14 @@ impl Record {
         _ = self.outcome.set(outcome);
     }
 
-    /// Runs the exchange inside its span, and tells of its end when the future is ready or dropped.
-    pub(super) async fn of(self: Arc<Self>, run: impl Future<Output = ()>) {
-        let span = self.span.clone();
-        let _end = End(self);
-        run.instrument(span).await;
+    /// Runs the exchange inside its span, and tells of its end when the future is ready or dropped, polled or not.
+    pub(super) fn of(self: Arc<Self>, run: impl Future<Output = ()>) -> impl Future<Output = ()> {
+        let run = run.instrument(self.span.clone());
+        let end = End(self);
+        async move {
+            run.await;
+            drop(end);
+        }
     }
 }
 
@@ -122,7 +124,20 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_exchange_that_is_dropped_before_it_runs_has_an_end() {
+        let metrics = Arc::new(Metrics::default());
+        let params = json!({"method": "GET", "url": "http://h/", "requestId": "r"});
+        let params = RequestParams::from_value(Some(params)).expect("legal");
+        let record = Record::begin(&metrics, 0, &params);
+        drop(Arc::clone(&record).of(std::future::pending()));
+        assert_eq!(record.outcome.get(), Some(&Outcome::Disconnected));
+        assert!(metrics.render().contains("\nexec_http_exchanges_active 0\n"));
+    }
 
     #[test]
     fn neither_secrets_nor_long_texts_are_told() {
