@@ -77,8 +77,11 @@ pub(crate) fn main() -> ExitCode {
     if let Some(code) = relay::run_if_asked() {
         return code;
     }
-    log::start();
     let command = Arguments::parse().command;
+    log::start(match &command {
+        Some(Command::Serve(arguments)) => arguments.log_format(),
+        _ => log::Format::default(),
+    });
     let run = || match command {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),

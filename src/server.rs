@@ -17,6 +17,10 @@
 //! | `body` | response bodies, handed on or collected |
 //! | `reply` | how an exchange hands in its results, in turn |
 //! | `failure` | what the client is told when an exchange fails |
+//! | `record` | what is logged and counted of an exchange |
+//! | `metrics` | counters, as text |
+//! | `front` | what a listener is told |
+//! | `phase` | serving, draining, stopped |
 
 mod body;
 mod connection;
@@ -25,9 +29,13 @@ pub mod destination;
 mod exchange;
 mod exchanges;
 mod failure;
+mod front;
 mod keepalive;
 pub mod limits;
+mod metrics;
+mod phase;
 pub mod proxy;
+mod record;
 mod redirect;
 mod reply;
 mod request;
@@ -36,14 +44,20 @@ mod sessions;
 mod shared;
 mod upstream;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use self::destination::DestinationPolicy;
+use self::front::Front;
 use self::limits::Limits;
+use self::metrics::Metrics;
+use self::phase::Phase;
 use self::proxy::Proxies;
 use self::roots::ExtraRoots;
 use self::sessions::Sessions;
@@ -91,8 +105,10 @@ pub struct Server {
     sessions: Arc<Sessions>,
     /// What its clients are offered.
     extensions: Extensions,
-    /// Becomes true once, and ends all connections.
-    shutdown: watch::Sender<bool>,
+    /// What it has done.
+    metrics: Arc<Metrics>,
+    /// Whether it goes on. Each connection and each listener holds a receiver as long as it lives.
+    phases: watch::Sender<Phase>,
 }
 
 impl Server {
@@ -107,7 +123,8 @@ impl Server {
             panic!("{wrong}");
         }
         let upstream = Arc::new(Upstream::new(destinations, proxies, roots, limits));
-        Self { upstream, sessions: Arc::default(), extensions, shutdown: watch::Sender::new(false) }
+        let (sessions, metrics, phases) = (Arc::default(), Arc::default(), watch::Sender::default());
+        Self { upstream, sessions, extensions, metrics, phases }
     }
 
     /// Serves one connection until either side ends it.
@@ -120,8 +137,12 @@ impl Server {
     /// Dropping the future drops the exchanges as well, without the final flush.
     pub async fn serve_connection(&self, mut connection: Connection) {
         connection.reader.limit_frames(self.upstream.limits().frame_bytes);
-        let shutdown = self.shutdown.subscribe();
-        connection::serve(connection, &self.upstream, &self.sessions, self.extensions, shutdown).await;
+        let phases = self.phases.subscribe();
+        let (number, _open) = self.metrics.connection();
+        let span = tracing::info_span!("connection", number);
+        connection::serve(connection, &self.upstream, &self.sessions, self.extensions, &self.metrics, phases)
+            .instrument(span)
+            .await;
     }
 
     /// Serves this process's standard input and output until the input ends.
@@ -129,11 +150,19 @@ impl Server {
         self.serve_connection(lines::stdio()).await;
     }
 
-    /// Accepts and serves websockets until [`Server::shut_down`], and then until the last of them has ended.
+    /// Accepts and serves websockets until [`Server::shut_down`], or [`Server::drain`] with nothing that goes on, and then until
+    /// the last of them has ended. `/metrics` and `/readyz` tell how it is.
     pub async fn serve_websockets(&self, mut listener: Listener) {
+        listener.observe(Arc::new(Front(self.clone())));
         let mut connections = JoinSet::new();
-        let mut shutdown = self.shutdown.subscribe();
+        let mut phases = self.phases.subscribe();
         loop {
+            match *phases.borrow_and_update() {
+                Phase::Serving => {}
+                // Until then `/readyz` says what is going on.
+                Phase::Draining if !connections.is_empty() => {}
+                Phase::Draining | Phase::Stopped => break,
+            }
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok(connection) => {
@@ -146,23 +175,44 @@ impl Server {
                     }
                 },
                 Some(_) = connections.join_next() => {}
-                () = shut_down(&mut shutdown) => break,
+                // An error means that no server is left that could be stopped, which comes to the same.
+                changed = phases.changed() => if changed.is_err() {
+                    break;
+                },
             }
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
     }
 
+    /// Lets what goes on finish, at most for so long, and then ends what is left as [`Server::shut_down`] does.
+    ///
+    /// From now on calls are refused (-32603, kind `limit`), listeners open no more websockets and their `/readyz` gets 503, and a connection on
+    /// which no call waits or goes on is closed. Ready when nothing is left or the time is up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the executor stays as it is then, and can be drained again or shut down. It never serves again.
+    pub async fn drain(&self, limit: Duration) {
+        self.enter(Phase::Draining);
+        // It comes to the same when the time is up.
+        _ = timeout(limit, self.phases.closed()).await;
+        self.shut_down();
+    }
+
     /// Ends all connections of this executor, now and in future.
     pub fn shut_down(&self) {
-        self.shutdown.send_replace(true);
+        self.enter(Phase::Stopped);
     }
-}
 
-/// Waits for [`Server::shut_down`]. Cancel safe.
-async fn shut_down(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that no server is left that could be shut down, which comes to the same.
-    _ = shutdown.wait_for(|shutdown| *shutdown).await;
+    /// What it has done since it was made, in the text format of Prometheus; `/metrics` of its listeners.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phases.send_if_modified(|now| mem::replace(now, phase.max(*now)) < phase);
+    }
 }
 
 impl Default for Server {

@@ -1,24 +1,57 @@
-//! Logs: where they go, and what never gets into them.
+//! What is logged, and how: to standard error, filtered by `RUST_LOG`; and what never gets into it.
 
 use std::io::{self, IsTerminal as _};
 
-use tracing::Level;
+use clap::ValueEnum;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Libraries that print whole messages of the protocol, with every header value and body in them, below level INFO.
 const TALKATIVE: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
-/// Sends logs to standard error, filtered by `RUST_LOG`, which cannot ask for what has secrets in it (ERROR-16).
-pub(crate) fn start() {
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+/// Options of commands that run for long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Log {
+    /// How the log on standard error is written. RUST_LOG says what is logged: `info` has a line for each exchange.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: Format,
+}
+
+impl Log {
+    pub(crate) const fn format(&self) -> Format {
+        self.log_format
+    }
+}
+
+/// Starts to log, warnings and errors unless `RUST_LOG` says otherwise, which cannot ask for what has secrets in it (ERROR-16).
+pub(super) fn start(format: Format) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).finish();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    match format {
+        Format::Text => start_discreet(log.finish()),
+        Format::Json => start_discreet(log.json().finish()),
+    }
+}
+
+fn start_discreet(log: impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync) {
     let discreet = filter_fn(|metadata| {
         let library = metadata.target().split("::").next().unwrap_or_default();
         *metadata.level() <= Level::INFO || !TALKATIVE.contains(&library)
     });
-    logs.with(discreet).init();
+    log.with(discreet).init();
 }

@@ -2,18 +2,22 @@
 
 mod destination;
 mod door;
+mod drain;
 mod limits;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use exec_http::protocol::session::Extensions;
 use exec_http::server::{Server, ServerConfig};
 use exec_http::transport::websocket::{Listener, ListenerConfig};
 
+use crate::cli::log::{Format, Log};
 use door::Door;
+use drain::{Drain, Signals};
 
 /// The exit status for wrong options, as that of wrong arguments.
 const USAGE: u8 = 2;
@@ -34,9 +38,17 @@ pub(crate) struct Serve {
     destinations: destination::DestinationArgs,
     #[command(flatten)]
     limits: limits::LimitArgs,
+    #[command(flatten)]
+    drain: Drain,
+    #[command(flatten)]
+    log: Log,
 }
 
 impl Serve {
+    pub(super) const fn log_format(&self) -> Format {
+        self.log.format()
+    }
+
     fn config(&self) -> Result<ServerConfig, String> {
         let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
         let mut config = ServerConfig { extensions, ..ServerConfig::default() };
@@ -95,15 +107,19 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
     };
     let code = runtime.block_on(async {
         // In a task of its own it runs on a worker, which spares each event a wake-up across threads.
-        let listen = arguments.listen.clone();
-        tokio::spawn(serve(listen, door, config)).await.unwrap_or(ExitCode::FAILURE)
+        let (listen, drain) = (arguments.listen.clone(), arguments.drain.limit());
+        tokio::spawn(serve(listen, door, drain, config)).await.unwrap_or(ExitCode::FAILURE)
     });
     // A read of standard input that is under way cannot be interrupted, so it is not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(listen: Listen, door: ListenerConfig, config: ServerConfig) -> ExitCode {
+async fn serve(listen: Listen, door: ListenerConfig, drain: Duration, config: ServerConfig) -> ExitCode {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return failed("cannot wait for signals", &error),
+    };
     let server = Server::new(config);
     let serving = match listen {
         Listen::Stdio => {
@@ -129,30 +145,15 @@ async fn serve(listen: Listen, door: ListenerConfig, config: ServerConfig) -> Ex
     let mut serving = serving;
     tokio::select! {
         ended = &mut serving => return if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
-        signalled = signal() => if let Err(error) = signalled {
+        signalled = signals.next() => if let Err(error) = signalled {
             return failed("cannot wait for signals", &error);
         },
     }
-    server.shut_down();
+    if let Err(error) = drain::drain(&server, drain, &mut signals).await {
+        return failed("cannot wait for signals", &error);
+    }
     _ = serving.await;
     ExitCode::SUCCESS
-}
-
-/// Waits for SIGINT or SIGTERM.
-#[cfg(unix)]
-async fn signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-/// Waits for Ctrl-C.
-#[cfg(not(unix))]
-async fn signal() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
 }
 
 fn failed(what: &str, error: &io::Error) -> ExitCode {

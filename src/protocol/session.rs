@@ -6,7 +6,7 @@ mod outbox;
 mod queue;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::{fmt, mem};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -76,6 +76,10 @@ pub struct Session {
     cancelled: VecDeque<ExchangeId>,
     /// Exchanges that waited for credit and have some; not handed out by [`Session::poll_credit`].
     credited: VecDeque<ExchangeId>,
+    /// [`Session::drain`] was called.
+    draining: bool,
+    /// Calls that were refused for a bound since [`Session::take_refused`], draining aside.
+    refused: u64,
     /// The id of the next exchange.
     next_exchange: u64,
     /// Encoded frames that were not sent.
@@ -135,6 +139,7 @@ impl Session {
                 INITIALIZE_METHOD => self.handle_initialize(id, params),
                 REQUEST_METHOD => {
                     if let Err(error) = self.handle_request(&id, params, frame.len()) {
+                        self.refused += u64::from(error.kind == Some(ErrorKind::Limit) && !self.draining);
                         self.reply_error(id, error);
                     }
                 }
@@ -165,6 +170,11 @@ impl Session {
         }
         let params = RequestParams::from_value(params)?;
         self.check_ready(REQUEST_METHOD)?;
+        if self.draining {
+            // As when no more calls may wait (LIMIT-4): it was not begun, and may be made elsewhere.
+            let text = format!("{REQUEST_METHOD} failed: this executor is shutting down");
+            return Err(RpcError::new(error::INTERNAL_ERROR, text).with_kind(ErrorKind::Limit));
+        }
         if params.request_id.len() > self.limits.request_id_bytes {
             let text = format!("{REQUEST_METHOD} requestId exceeds {} bytes", self.limits.request_id_bytes);
             return Err(RpcError::new(error::INVALID_PARAMS, text).with_kind(ErrorKind::Limit));
@@ -193,6 +203,21 @@ impl Session {
             Phase::Closing(reason) => Some(reason),
             _ => None,
         }
+    }
+
+    /// Refuses every call from now on, with kind `limit`; those that were accepted go on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no call waits or goes on.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.exchanges.is_empty()
+    }
+
+    /// How many calls were refused for a bound since the last time, draining aside.
+    pub fn take_refused(&mut self) -> u64 {
+        mem::take(&mut self.refused)
     }
 
     /// Ends the session: nothing is started or taken any more; frames that wait may still be sent (CLOSE-5).

@@ -10,31 +10,48 @@ use tokio::time::timeout;
 use super::exchange;
 use super::exchanges::Exchanges;
 use super::keepalive::Keepalive;
+use super::metrics::{Limit, Metrics};
+use super::phase::{self, Phase};
+use super::record::Record;
 use super::reply::Reply;
 use super::sessions::{Attached, Sessions};
 use super::shared::Shared;
 use super::upstream::Upstream;
-use crate::protocol::session::Extensions;
-use crate::transport::{CloseReason, Connection, Reader, Writer};
+use crate::protocol::session::{CloseReason as Reason, Extensions};
+use crate::transport::{CloseReason, Connection, Reader, TransportError, Writer};
 
 /// How long replies that are already computed may take to be sent when the connection ends (CLOSE-5).
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// Serves one connection until it ends or `shutdown` becomes true. Nothing of it goes on afterwards.
+/// Serves one connection until it ends, or until the executor has stopped. Nothing of it goes on afterwards.
 pub(super) async fn serve(
     connection: Connection,
     upstream: &Arc<Upstream>,
     sessions: &Arc<Sessions>,
     extensions: Extensions,
-    shutdown: watch::Receiver<bool>,
+    metrics: &Arc<Metrics>,
+    mut phases: watch::Receiver<Phase>,
 ) {
     let Connection { mut reader, writer } = connection;
-    let shared = Arc::new(Shared::new(extensions, upstream.limits().session));
+    let shared = Arc::new(Shared::new(extensions, upstream.limits().session, Arc::clone(metrics)));
     // Writing has a task of its own and reading never waits for it, so that an end is noticed at once.
     let mut sending = Sending::Running(tokio::spawn(send(writer, Arc::clone(&shared))));
-    let why = receive(&mut reader, &shared, upstream, sessions, shutdown, &mut sending).await;
-    shared.session.lock().stop();
+    let why = receive(&mut reader, &shared, upstream, sessions, &mut phases, &mut sending).await;
+    let closed = {
+        let mut session = shared.session.lock();
+        session.stop();
+        session.poll_close()
+    };
+    // The first reason stands.
+    metrics.limit_met(Limit::Replies, u64::from(closed == Some(Reason::RepliesUnread)));
     shared.sendable.notify_one();
+    if *phases.borrow() == Phase::Draining {
+        // Replies of calls that were allowed to finish have as much time as these calls had.
+        tokio::select! {
+            () = sending.ended() => {}
+            () = phase::reached(&mut phases, Phase::Stopped) => {}
+        }
+    }
     let close = async {
         sending.ended().await;
         let Sending::Ended(Some(writer)) = &mut sending else { return };
@@ -74,7 +91,7 @@ async fn receive(
     shared: &Arc<Shared>,
     upstream: &Arc<Upstream>,
     sessions: &Arc<Sessions>,
-    mut shutdown: watch::Receiver<bool>,
+    phases: &mut watch::Receiver<Phase>,
     sending: &mut Sending,
 ) -> CloseReason {
     let mut exchanges = Exchanges::default();
@@ -92,6 +109,17 @@ async fn receive(
             tracing::warn!(%reason, "closing the connection");
             return CloseReason::Violation;
         }
+        match *phases.borrow_and_update() {
+            Phase::Serving => {}
+            Phase::Draining => {
+                let mut session = shared.session.lock();
+                session.drain();
+                if session.is_idle() {
+                    return CloseReason::Done;
+                }
+            }
+            Phase::Stopped => return CloseReason::Done,
+        }
         tokio::select! {
             frame = reader.next() => match frame {
                 Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached, &mut exchanges),
@@ -101,6 +129,7 @@ async fn receive(
                 }
                 Err(error) => {
                     tracing::info!(%error, "the connection broke");
+                    shared.metrics.limit_met(Limit::Message, u64::from(matches!(error, TransportError::TooLong { .. })));
                     return CloseReason::of(&error);
                 }
             },
@@ -120,7 +149,10 @@ async fn receive(
                 let violation = shared.session.lock().poll_close().is_some();
                 return if violation { CloseReason::Violation } else { CloseReason::Done };
             }
-            () = super::shut_down(&mut shutdown) => return CloseReason::Done,
+            // An error means that no server is left that could be stopped, which comes to the same.
+            changed = phases.changed() => if changed.is_err() {
+                return CloseReason::Done;
+            },
         }
     }
 }
@@ -139,9 +171,10 @@ fn start(exchanges: &mut Exchanges, shared: &Arc<Shared>, upstream: &Arc<Upstrea
         let next = shared.session.lock().poll_start();
         let Some((id, params)) = next else { return };
         let credit = Arc::new(Notify::new());
-        let reply = Reply::new(id, Arc::clone(shared), Arc::clone(&credit));
+        let record = Record::begin(&shared.metrics, id.number(), &params);
+        let reply = Reply::new(id, Arc::clone(shared), Arc::clone(&credit), Arc::clone(&record));
         let upstream = Arc::clone(upstream);
-        exchanges.spawn(id, credit, async move { exchange::run(params, reply, &upstream).await });
+        exchanges.spawn(id, credit, record, async move { exchange::run(params, reply, &upstream).await });
     }
 }
 
@@ -155,6 +188,7 @@ fn take(
 ) {
     let mut session = shared.session.lock();
     session.handle_frame(frame);
+    shared.metrics.limit_met(Limit::Calls, session.take_refused());
     if let Some(attach) = session.poll_attach() {
         match sessions.attach(attach) {
             Ok(session_id) => {
@@ -185,7 +219,8 @@ async fn send(mut writer: Writer, shared: Arc<Shared>) -> Option<Writer> {
                 () = shared.pingable.notified() => writer.ping().await.map(|()| shared.count_ping()),
             }
         } else {
-            writer.send(frames).await
+            let count = frames.len() as u64;
+            writer.send(frames).await.inspect(|()| shared.metrics.frames_sent.add(count))
         };
         if let Err(error) = sent {
             tracing::debug!(%error, "sending failed");

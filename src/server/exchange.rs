@@ -44,6 +44,7 @@ pub(super) async fn run(params: RequestParams, reply: Reply, upstream: &Upstream
             .await
         }
     };
+    reply.record.ended(&outcome);
     if let Err(error) = outcome {
         tracing::debug!(kind = error.kind.map(|kind| kind.as_str()), code = error.code, "exchange failed");
         reply.failure(error).await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use super::record::Record;
 use crate::protocol::session::ExchangeId;
 
 /// Exchanges that go on, each a task. Dropping them ends them, and with them their upstream connections.
@@ -25,6 +26,8 @@ struct Handle {
     abort: AbortHandle,
     /// Wakes the exchange when it has new credit.
     credit: Arc<Notify>,
+    /// What is told of it.
+    record: Arc<Record>,
 }
 
 impl Exchanges {
@@ -33,13 +36,15 @@ impl Exchanges {
         &mut self,
         id: ExchangeId,
         credit: Arc<Notify>,
+        record: Arc<Record>,
         run: impl Future<Output = ()> + Send + 'static,
     ) {
+        let run = Arc::clone(&record).of(run);
         let abort = self.tasks.spawn(async move {
             run.await;
             id
         });
-        self.handles.insert(id, Handle { abort, credit });
+        self.handles.insert(id, Handle { abort, credit, record });
     }
 
     /// Tells one that its credit has grown.
@@ -49,9 +54,10 @@ impl Exchanges {
         }
     }
 
-    /// Ends one, unless it has ended.
+    /// Ends one that its client cancelled, unless it has ended.
     pub(super) fn abort(&mut self, id: ExchangeId) {
         if let Some(handle) = self.handles.remove(&id) {
+            handle.record.cancelled();
             handle.abort.abort();
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::record::Record;
 use super::shared::Shared;
 use crate::protocol::error::RpcError;
 use crate::protocol::http::ResponseHead;
@@ -26,23 +27,29 @@ pub(super) struct Reply {
     shared: Arc<Shared>,
     /// Woken when the client allows more of the body.
     credit: Arc<Notify>,
+    /// What is told of it.
+    pub(super) record: Arc<Record>,
 }
 
 impl Reply {
-    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>, credit: Arc<Notify>) -> Self {
-        Self { id, shared, credit }
+    pub(super) fn new(id: ExchangeId, shared: Arc<Shared>, credit: Arc<Notify>, record: Arc<Record>) -> Self {
+        Self { id, shared, credit, record }
     }
 
     /// The head of a streamed exchange.
     pub(super) async fn head(&self, head: ResponseHead) {
+        let status = head.status;
         self.hand_in(|session| session.handle_head(self.id, head)).await;
+        self.record.head(status);
         self.shared.startable.notify_one();
     }
 
     /// The next bytes of a streamed body; waits, without a turn, until the client allows them all (CREDIT-3).
     pub(super) async fn chunk(&self, mut data: Bytes) {
         loop {
+            let bytes = data.len();
             data = self.hand_in(|session| session.handle_chunk(self.id, data)).await;
+            self.record.body(bytes - data.len());
             if data.is_empty() {
                 return;
             }
@@ -59,6 +66,8 @@ impl Reply {
     /// The whole response of a buffered exchange.
     pub(super) async fn buffered(&self, response: ResponseHead) {
         self.hand_in(|session| session.handle_buffered(self.id, &response)).await;
+        self.record.head(response.status);
+        self.record.body(response.body.len());
         self.shared.startable.notify_one();
     }
 

@@ -1,10 +1,12 @@
 //! What the tasks of one connection share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::metrics::Metrics;
 use crate::protocol::limits::SessionLimits;
 use crate::protocol::session::{Extensions, Session};
 use crate::sync::Mutex;
@@ -29,11 +31,13 @@ pub(super) struct Shared {
     pub(super) room: Notify,
     /// Held by the exchange that hands something in next. Fair: first come, first served.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// The executor's counters.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Shared {
     /// A connection on which nothing has happened.
-    pub(super) fn new(extensions: Extensions, limits: SessionLimits) -> Self {
+    pub(super) fn new(extensions: Extensions, limits: SessionLimits, metrics: Arc<Metrics>) -> Self {
         Self {
             session: Mutex::new(Session::with_limits(extensions, limits)),
             startable: Notify::new(),
@@ -42,6 +46,7 @@ impl Shared {
             pings: AtomicU64::new(0),
             room: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            metrics,
         }
     }
 

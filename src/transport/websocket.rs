@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `listener` | accepts connections, so many at one time |
 //! | `door` | what is answered to each HTTP request: who may come in |
+//! | `observer` | what a listener tells, and asks of, the program behind it |
 //! | `dial` | the client's side of an upgrade |
 //! | `token` | bearer tokens and their digests |
 //! | `tls` | certificates, and who is trusted to have made them |
@@ -13,6 +14,7 @@
 mod dial;
 mod door;
 mod listener;
+mod observer;
 mod tls;
 mod token;
 
@@ -35,7 +37,9 @@ use super::{CloseReason, Connection, Reader, TransportError, Writer};
 use crate::protocol::limits::WEBSOCKET_MESSAGE_BYTES;
 
 pub use self::dial::{Dial, connect, connect_with};
+pub use self::door::Refusal;
 pub use self::listener::{CONNECTIONS, Listener, ListenerConfig};
+pub use self::observer::Observer;
 pub use self::tls::{Authorities, Identity, Roots, TlsError};
 pub use self::token::{Token, TokenError, TokenHash};
 

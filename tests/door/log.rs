@@ -10,7 +10,8 @@ static LOGGED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static COLLECTING: LazyLock<()> = LazyLock::new(|| {
     log::set_logger(&Collector).expect("nobody else logs here");
     log::set_max_level(log::LevelFilter::Trace);
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Collector);
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(|| Collector);
     tracing::subscriber::set_global_default(subscriber.finish()).expect("nobody else logs here");
 });
 

@@ -18,6 +18,13 @@ use crate::protocol::message::Message;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExchangeId(pub(super) u64);
 
+impl ExchangeId {
+    /// As a number, for people.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A call that was started.
 #[derive(Debug)]
 pub(super) struct Exchange {

@@ -96,6 +96,10 @@ impl Queue {
         self.streamed.iter_mut().find(|queued| queued.id == id)?.params.credit.as_mut()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.streamed.is_empty() && self.buffered.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -7,15 +7,15 @@
 //! | on a loopback address: a host that names it | 403 |
 //! | the bearer token, if there is one; `/readyz` needs none | 401 |
 //! | path, method, the headers of an upgrade | 404, 405, 426 |
-//! | a free place | 503 |
+//! | an executor that goes on serving, and a free place | 503 |
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -24,13 +24,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::header_has;
+use super::observer::Observer;
 use super::token::TokenHash;
+
+/// What is said of an executor that ends.
+const DRAINING: &str = "shutting down\n";
+
+/// What Prometheus calls its text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The right to hold one of a listener's connections; dropping it frees the place.
 pub(super) type Place = OwnedSemaphorePermit;
 
 /// What a listener asks of those who come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Door {
     /// What they must show, if anything.
     token: Option<TokenHash>,
@@ -39,20 +46,24 @@ pub(super) struct Door {
     loopback: bool,
     /// Free places for connections.
     places: Arc<Semaphore>,
+    /// Who is behind the door, if anybody wants to know.
+    observer: Option<Arc<dyn Observer>>,
 }
 
 /// Who was let in.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// `GET /readyz`.
-    Ready,
+    /// `GET /readyz`, and whether it is.
+    Readiness(bool),
+    /// `GET /metrics`, and the text.
+    Metrics(String),
     /// A websocket: the value of `sec-websocket-accept`, and its place.
     WebSocket(HeaderValue, Place),
 }
 
-/// Why a request is refused.
+/// Why a listener refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// Not exactly one `Host`, or one that is not valid.
     BadHost,
     /// A web page sent it.
@@ -69,16 +80,32 @@ pub(super) enum Refusal {
     NotWebSocket,
     /// As many connections are open as may be.
     Full,
+    /// Nothing new is served any more.
+    Draining,
 }
 
 impl Door {
     /// For a listener on a loopback address or not, with so many places.
     pub(super) fn new(token: Option<TokenHash>, loopback: bool, places: usize) -> Self {
-        Self { token, loopback, places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))) }
+        Self { token, loopback, places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))), observer: None }
     }
 
-    /// Lets a request in, or says why not.
+    /// The same with somebody behind it.
+    pub(super) fn observe(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// Lets a request in, or says why not, to whoever is behind the door as well.
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Entry, Refusal> {
+        let entry = self.look(request);
+        if let Err(why) = entry {
+            tracing::debug!(reason = why.as_str(), "request refused");
+            self.observer.iter().for_each(|observer| observer.refused(why));
+        }
+        entry
+    }
+
+    fn look<B>(&self, request: &Request<B>) -> Result<Entry, Refusal> {
         let headers = request.headers();
         let host = host(request)?;
         if headers.contains_key(ORIGIN) {
@@ -93,15 +120,25 @@ impl Door {
             return Err(Refusal::Token);
         }
         match (request.method(), path) {
-            (&Method::GET | &Method::HEAD, "/readyz") => Ok(Entry::Ready),
+            (&Method::GET | &Method::HEAD, "/readyz") => Ok(Entry::Readiness(self.is_ready())),
+            (&Method::GET | &Method::HEAD, "/metrics") => {
+                self.observer.as_ref().map(|observer| Entry::Metrics(observer.metrics())).ok_or(Refusal::Path)
+            }
             (&Method::GET, "/") => {
                 let accept = accept(headers).ok_or(Refusal::NotWebSocket)?;
+                if !self.is_ready() {
+                    return Err(Refusal::Draining);
+                }
                 let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::Full)?;
                 Ok(Entry::WebSocket(accept, place))
             }
-            (_, "/" | "/readyz") => Err(Refusal::Method),
+            (_, "/" | "/readyz" | "/metrics") => Err(Refusal::Method),
             _ => Err(Refusal::Path),
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.observer.as_ref().is_none_or(|observer| observer.is_ready())
     }
 }
 
@@ -149,6 +186,34 @@ fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::BadHost,
+        Self::Origin,
+        Self::ForeignHost,
+        Self::Token,
+        Self::Path,
+        Self::Method,
+        Self::NotWebSocket,
+        Self::Full,
+        Self::Draining,
+    ];
+
+    /// One word for logs and counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadHost => "bad-host",
+            Self::Origin => "origin",
+            Self::ForeignHost => "foreign-host",
+            Self::Token => "token",
+            Self::Path => "path",
+            Self::Method => "method",
+            Self::NotWebSocket => "not-websocket",
+            Self::Full => "full",
+            Self::Draining => "draining",
+        }
+    }
+
     const fn status(self) -> StatusCode {
         match self {
             Self::BadHost => StatusCode::BAD_REQUEST,
@@ -157,7 +222,7 @@ impl Refusal {
             Self::Path => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotWebSocket => StatusCode::UPGRADE_REQUIRED,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -171,6 +236,7 @@ impl Refusal {
             Self::Method => "only GET\n",
             Self::NotWebSocket => "this is a websocket endpoint\n",
             Self::Full => "too many connections\n",
+            Self::Draining => DRAINING,
         }
     }
 
@@ -193,7 +259,9 @@ impl Entry {
     /// What is answered, and the place of the websocket if it is one.
     pub(super) fn response(self) -> (Response<Full<Bytes>>, Option<Place>) {
         match self {
-            Self::Ready => (text(StatusCode::OK, &[], "ready\n"), None),
+            Self::Readiness(true) => (text(StatusCode::OK, &[], "ready\n"), None),
+            Self::Readiness(false) => (text(StatusCode::SERVICE_UNAVAILABLE, &[], DRAINING), None),
+            Self::Metrics(metrics) => (text(StatusCode::OK, &[(CONTENT_TYPE, METRICS_TYPE)], metrics), None),
             Self::WebSocket(accept, place) => {
                 let headers = [(CONNECTION, "Upgrade"), (UPGRADE, "websocket")];
                 let mut response = text(StatusCode::SWITCHING_PROTOCOLS, &headers, "");
@@ -204,8 +272,8 @@ impl Entry {
     }
 }
 
-fn text(status: StatusCode, headers: &[(HeaderName, &'static str)], text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn text(status: StatusCode, headers: &[(HeaderName, &'static str)], text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     for (name, value) in headers {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -17,6 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::door::{Door, is_loopback};
+use super::observer::Observer;
 use super::tls::Identity;
 use super::token::TokenHash;
 use super::{HANDSHAKE_TIME, Stream, config, connection};
@@ -90,6 +91,12 @@ impl Listener {
         }
         let socket = TcpListener::bind(address).await?;
         Ok(Self { socket, door: Arc::new(Door::new(token, loopback, connections)), tls, handshakes: JoinSet::new() })
+    }
+
+    /// Tells it who is behind it; there is no `/metrics` before that.
+    pub fn observe(&mut self, observer: Arc<dyn Observer>) {
+        // Handshakes under way keep the door as it was; the places are the same.
+        Arc::make_mut(&mut self.door).observe(observer);
     }
 
     /// Where it listens.
@@ -168,10 +175,7 @@ async fn upgrade(stream: impl Stream + 'static, door: Arc<Door>) -> Option<Conne
                 }
                 response
             }
-            Err(refusal) => {
-                tracing::debug!(?refusal, "request refused");
-                refusal.response()
-            }
+            Err(refusal) => refusal.response(),
         };
         async { Ok::<_, Infallible>(response) }
     });
