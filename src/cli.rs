@@ -32,7 +32,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run an executor.
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Send one HTTP request through an executor.
     Request(Box<request::RequestArgs>),
     /// Run the conformance suite.

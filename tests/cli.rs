@@ -243,6 +243,7 @@ fn the_limits_of_an_executor_are_printed_as_they_were_chosen() {
     );
     assert!(row("--max-idle-ms").contains(" 1500 ms --max-idle-ms "));
     assert!(row("--max-total-ms").contains(" none ms --max-total-ms "));
+    assert_eq!(row("--connections"), "open connections of a websocket listener 1024 --connections status 503");
     for limit in &exec_http::server::limits::LIMITS {
         row(limit.option);
     }

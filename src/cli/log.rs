@@ -1,13 +1,12 @@
-//! What is logged, and how: to standard error, filtered by `RUST_LOG`; and what never gets into it.
+//! What is logged, and how: to standard error, filtered by `RUST_LOG`; and what never is.
 
 use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
-use tracing::{Level, Subscriber};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Libraries that print whole messages of the protocol, with every header value and body in them, below level INFO.
@@ -42,16 +41,12 @@ pub(super) fn start(format: Format) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
-    match format {
-        Format::Text => start_discreet(log.finish()),
-        Format::Json => start_discreet(log.json().finish()),
-    }
-}
-
-fn start_discreet(log: impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync) {
     let discreet = filter_fn(|metadata| {
         let library = metadata.target().split("::").next().unwrap_or_default();
         *metadata.level() <= Level::INFO || !TALKATIVE.contains(&library)
     });
-    log.with(discreet).init();
+    match format {
+        Format::Text => log.finish().with(discreet).init(),
+        Format::Json => log.json().finish().with(discreet).init(),
+    }
 }

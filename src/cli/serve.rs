@@ -35,13 +35,13 @@ pub(crate) struct Serve {
     #[command(flatten)]
     door: Door,
     #[command(flatten)]
-    destinations: destination::DestinationArgs,
-    #[command(flatten)]
-    limits: limits::LimitArgs,
-    #[command(flatten)]
     drain: Drain,
     #[command(flatten)]
     log: Log,
+    #[command(flatten)]
+    destinations: destination::DestinationArgs,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
 }
 
 impl Serve {
@@ -49,12 +49,12 @@ impl Serve {
         self.log.format()
     }
 
-    fn config(&self) -> Result<ServerConfig, String> {
+    fn config(&self) -> Result<(ListenerConfig, ServerConfig), String> {
         let extensions = if self.no_extensions { Extensions::NONE } else { Extensions::ALL };
         let mut config = ServerConfig { extensions, ..ServerConfig::default() };
         self.destinations.apply(&mut config)?;
         config.limits = self.limits.limits()?;
-        Ok(config)
+        Ok((self.door.config(&self.listen)?, config))
     }
 }
 
@@ -92,10 +92,9 @@ impl FromStr for Listen {
 
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
-    let settings = arguments.config().and_then(|config| Ok((config, arguments.door.config(&arguments.listen)?)));
-    let (config, door) = match settings {
-        Ok((config, _)) if arguments.limits.print() => return limits::print(&config.limits),
-        Ok(settings) => settings,
+    let (door, config) = match arguments.config() {
+        Ok((door, config)) if arguments.limits.print() => return limits::print(&config.limits, door.connections),
+        Ok(configs) => configs,
         Err(wrong) => {
             let _ = writeln!(io::stderr(), "exec-http serve: {wrong}");
             return USAGE.into();

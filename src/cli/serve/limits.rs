@@ -72,8 +72,8 @@ impl clap::FromArgMatches for LimitArgs {
     }
 }
 
-/// Prints a table: name, value, unit, option, what happens when it is met.
-pub(super) fn print(limits: &Limits) -> ExitCode {
+/// Prints a table: name, value, unit, option, what happens when it is met. The listener has a limit of its own.
+pub(super) fn print(limits: &Limits, connections: usize) -> ExitCode {
     let row = |cells: [&str; 5]| {
         format!("{:<62} {:>11}  {:<8} {:<28} {}\n", cells[0], cells[1], cells[2], cells[3], cells[4])
     };
@@ -82,5 +82,7 @@ pub(super) fn print(limits: &Limits) -> ExitCode {
         let value = limit.value(limits).map_or("none".to_owned(), |value| value.to_string());
         text += &row([limit.what, &value, limit.unit, &format!("--{}", limit.option), limit.beyond]);
     }
+    let connections = connections.to_string();
+    text += &row(["open connections of a websocket listener", &connections, "", "--connections", "status 503"]);
     crate::cli::print(&text)
 }

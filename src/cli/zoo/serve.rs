@@ -52,7 +52,7 @@ fn loopback(text: &str) -> Result<Listen, &'static str> {
 /// Serves until standard input ends or a signal comes.
 pub(crate) fn run(arguments: &Serve) -> ExitCode {
     let here = if matches!(arguments.listen, Listen::Stdio) { Transport::Stdio } else { Transport::Websocket };
-    let offers = |capability| arguments.name.is_some_and(|specimen| specimen.offers == Some(capability));
+    let offers = |capability| arguments.name.is_some_and(|specimen| specimen.offers.contains(&capability));
     let extensions = Extensions { cancel: offers(CANCEL), credit: offers(CREDIT) };
     let make = match arguments.name {
         Some(Specimen { means: Means::Wire(make), only, .. }) if only.is_none_or(|only| only == here) => *make,

@@ -21,8 +21,8 @@ pub struct Specimen {
     pub means: Means,
     /// The only transport on which it shows; `None` if it shows on both.
     pub only: Option<Transport>,
-    /// A capability that it shows and that the correct peer does not have.
-    pub offers: Option<&'static str>,
+    /// Capabilities that it shows and that the correct peer does not have.
+    pub offers: &'static [&'static str],
 }
 
 /// What a specimen is.
@@ -59,7 +59,7 @@ impl Specimen {
             role: Half::Executor,
             means: Means::Wire(make),
             only: None,
-            offers: None,
+            offers: &[],
         }
     }
 
@@ -80,10 +80,10 @@ impl Specimen {
         Self { only: Some(Transport::Stdio), ..self }
     }
 
-    /// The same, which offers a capability that the correct peer does not have.
+    /// The same, which offers capabilities that the correct peer does not have.
     #[must_use]
-    pub const fn offering(self, capability: &'static str) -> Self {
-        Self { offers: Some(capability), ..self }
+    pub const fn offering(self, offers: &'static [&'static str]) -> Self {
+        Self { offers, ..self }
     }
 
     /// A correct peer of that role that does something odd.

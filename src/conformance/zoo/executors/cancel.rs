@@ -24,25 +24,25 @@ pub(super) const DEFECTS: &[Specimen] = &[
     Specimen::executor("cancel-not-announced", "CANCEL-1", "Cancelling is offered and not announced.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"] = json!({"httpHeaderEnvVars": true}))
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancel-announced-as-text", "CANCEL-1", "Cancelling is announced by a text.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"]["httpRequestCancel"] = json!("true"))
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancel-announced-only", "CANCEL-1", "Cancelling is announced and an unknown method.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"] = json!({"httpRequestCancel": true}))
     }),
     Specimen::executor("cancel-ignored", "STREAM-13", "A cancel request is answered, and the stream goes on.", || {
         instead(is_cancel, |cancel, out| answer(cancel, false, out))
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-downstream-only",
         "STREAM-13",
         "A cancel request ends the stream, and the exchange upstream goes on.",
         || not_upstream(|call| call.streamed && call.answered),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-of-nobody-is-an-error",
         "CANCEL-2",
@@ -56,46 +56,46 @@ pub(super) const DEFECTS: &[Specimen] = &[
             })
         },
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancelled-not-said", "CANCEL-2", "A cancel request is answered with an empty result.", || {
         results(CANCEL_METHOD, |result| *result = json!({}))
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "unknown-call-cancelled",
         "CANCEL-2",
         "An identifier that no call had counts as cancelled.",
         || cancelled_too(|past| past.is_none()),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "ended-call-cancelled",
         "CANCEL-2",
         "A call that has ended by itself counts as cancelled.",
         || cancelled_too(|past| past == Some(Past::Ended)),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-twice",
         "CANCEL-2",
         "A call that was cancelled before counts as cancelled again.",
         || cancelled_too(|past| past == Some(Past::Cancelled)),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-by-prefix",
         "CANCEL-3",
         "A cancel request ends every stream whose identifier begins with the one that it names.",
         by_prefix,
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-across-connections",
         "CANCEL-3",
         "A cancel request ends the streams of that identifier on all connections.",
         across_connections,
     )
-    .offering(CANCEL)
+    .offering(&[CANCEL])
     .on_websocket(),
     Specimen::executor(
         "one-of-an-id-cancelled",
@@ -111,14 +111,14 @@ pub(super) const DEFECTS: &[Specimen] = &[
             })
         },
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-fails-in-full-flow",
         "CANCEL-3",
         "A stream of which more than 2 frames were sent cannot be cancelled.",
         in_full_flow,
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-stream-without-kind",
         "CANCEL-4",
@@ -131,7 +131,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
             })
         },
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancelled-stream-ends-well", "CANCEL-4", "A cancelled stream has a clean end.", || {
         terminals(|delta| {
             if delta["errorKind"] == "cancelled" {
@@ -139,21 +139,21 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-call-without-kind",
         "CANCEL-4",
         "The error of a streamed call that is cancelled before its head has no kind.",
         || without_kind(true),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-buffered-call-without-kind",
         "CANCEL-4",
         "The error of a buffered call that is cancelled has no kind.",
         || without_kind(false),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancelled-call-is-invalid", "CANCEL-4", "A cancelled call fails with -32602.", || {
         failures(|error| {
             if error["data"]["kind"] == "cancelled" {
@@ -161,28 +161,28 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "waiting-call-cancelled-downstream-only",
         "CANCEL-5",
         "A streamed call that waits for its head fails when it is cancelled, and its exchange goes on.",
         || not_upstream(|call| call.streamed && !call.answered),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "queued-call-made-all-the-same",
         "CANCEL-5",
         "A call that waits in the queue fails when it is cancelled, and is made later.",
         || not_upstream(|call| call.place >= WAITING_HEADS),
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancel-answered-first",
         "CANCEL-6",
         "A cancel request is answered before the call that it ends.",
         answered_first,
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-id-stays-taken",
         "CANCEL-6",
@@ -200,22 +200,22 @@ pub(super) const DEFECTS: &[Specimen] = &[
             )
         },
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancel-before-handshake", "CANCEL-7", "A cancel request needs no handshake.", || {
         refusal_forgotten(INVALID_REQUEST)
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor("cancel-without-id", "CANCEL-7", "A cancel request that names nothing cancels nothing.", || {
         refusal_forgotten(INVALID_PARAMS)
     })
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
     Specimen::executor(
         "cancelled-call-keeps-its-place",
         "CANCEL-9",
         "The place of a cancelled call among those that wait for their heads stays taken.",
         place_kept,
     )
-    .offering(CANCEL),
+    .offering(&[CANCEL]),
 ];
 
 /// What became of a call.

@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::frame::{bytes, set_bytes};
-use crate::conformance::declaration::CREDIT;
+use crate::conformance::declaration::{CANCEL, CREDIT};
 use crate::conformance::zoo::specimen::Specimen;
-use crate::conformance::zoo::tamper::{Message, Outlet, Tamper, Way, calls, instead, requests, results};
+use crate::conformance::zoo::tamper::{Message, Outlet, Tamper, Unit, Way, calls, instead, requests, results};
 use crate::protocol::credit::CREDIT_METHOD;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::limits::WAITING_HEADS;
 use crate::protocol::session::INITIALIZE_METHOD;
+use crate::sync::{Arc, Mutex};
 
 /// More than any case allows, and less than would overflow with it.
 const PLENTY: u64 = 1 << 40;
@@ -21,11 +22,11 @@ pub(super) const DEFECTS: &[Specimen] = &[
     Specimen::executor("credit-not-announced", "CREDIT-1", "Credit is kept to and not announced.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"] = json!({"httpHeaderEnvVars": true}))
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-announced-as-number", "CREDIT-1", "Credit is announced by a number.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"]["httpBodyCredit"] = json!(1))
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-announced-only", "CREDIT-1", "Credit is announced and not kept to.", || {
         results(INITIALIZE_METHOD, |result| result["capabilities"] = json!({"httpBodyCredit": true}))
     }),
@@ -36,7 +37,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("no-credit-is-any", "CREDIT-2", "A credit of nothing is none at all.", || {
         calls(|params| {
             if params["creditBytes"] == 0 {
@@ -44,86 +45,100 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "terminal-frame-is-free",
         "CREDIT-2",
         "The last bytes of a body come with the end, allowed or not.",
-        || rest_at_the_end(),
+        rest_at_the_end,
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "credit-by-prefix",
         "CREDIT-2",
         "Credit of one stream is credit of every stream whose identifier begins with its own.",
         by_prefix,
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "credit-for-downstream-only",
         "CREDIT-3",
         "The body of a stream without credit left is read from its origin, and kept.",
-        || kept_back(|_| false),
+        kept_back,
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "end-needs-credit",
         "CREDIT-4",
         "The clean end of a stream whose credit is used up waits for more.",
         || end_waits(|terminal| terminal["error"].is_null()),
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "failure-needs-credit",
         "CREDIT-4",
         "The failure of a stream whose credit is used up waits for more.",
-        || end_waits(|terminal| !terminal["error"].is_null() && terminal["errorKind"] != "timeout"),
+        || end_waits(|terminal| !terminal["error"].is_null() && terminal["errorKind"] == "truncated"),
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "deadline-needs-credit",
         "CREDIT-4",
         "The deadline of a stream that waits for credit waits for it, too.",
         || end_waits(|terminal| terminal["errorKind"] == "timeout"),
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
+    Specimen::executor(
+        "cancel-needs-credit",
+        "CREDIT-4",
+        "The end of a cancelled stream that waits for credit waits for more.",
+        || end_waits(|terminal| terminal["errorKind"] == "cancelled"),
+    )
+    .offering(&[CANCEL, CREDIT]),
+    Specimen::executor(
+        "waiting-stream-outlives-client",
+        "CLOSE-1",
+        "The end of a connection is not noticed while a stream waits for credit.",
+        deaf_while_waited,
+    )
+    .offering(&[CREDIT]),
     Specimen::executor("credit-replaces", "CREDIT-5", "A credit notification replaces what is left.", || {
         granted(|grant| grant.bytes.saturating_sub(grant.left))
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-once", "CREDIT-5", "The second credit notification of a stream is lost.", || {
         granted(|grant| if grant.count == 2 { 0 } else { grant.bytes })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-wraps", "CREDIT-5", "A byte more than 2^64-1 of them is none at all.", wraps)
-        .offering(CREDIT),
+        .offering(&[CREDIT]),
     Specimen::executor(
         "credit-before-the-response-lost",
         "CREDIT-5",
         "Credit that comes before the response is lost.",
         || granted(|grant| if grant.answered || grant.place >= WAITING_HEADS { grant.bytes } else { 0 }),
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-of-queued-call-lost", "CREDIT-5", "Credit for a call in the queue is lost.", || {
         granted(|grant| if grant.answered || grant.place < WAITING_HEADS { grant.bytes } else { 0 })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-for-nobody-refused", "CREDIT-6", "Credit for nobody is answered.", || {
         stray_credit(|out| out.malformed())
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-for-nobody-ends-all", "CREDIT-6", "Credit for nobody ends the connection.", || {
         stray_credit(Outlet::hang_up)
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("malformed-credit-refused", "CREDIT-6", "Malformed credit is answered.", || {
         malformed_credit(|out| out.malformed())
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("malformed-credit-ends-all", "CREDIT-6", "Malformed credit ends the connection.", || {
         malformed_credit(Outlet::hang_up)
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "malformed-credit-is-any",
         "CREDIT-6",
@@ -136,21 +151,21 @@ pub(super) const DEFECTS: &[Specimen] = &[
             })
         },
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "no-credit-holds-all",
         "CREDIT-7",
         "While a stream waits for credit nothing else of its connection is sent.",
         holds_all,
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor(
         "no-credit-holds-streams",
         "CREDIT-7",
         "While a stream waits for credit no other stream starts.",
         holds_streams,
     )
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("null-credit-is-nothing", "CREDIT-8", "A credit of null is a credit of nothing.", || {
         calls(|params| {
             if params.get("creditBytes") == Some(&Value::Null) {
@@ -158,7 +173,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("missing-credit-is-some", "CREDIT-8", "A stream without creditBytes has a credit.", || {
         calls(|params| {
             if params["streamResponse"] == true && params.get("creditBytes").is_none() {
@@ -166,14 +181,14 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("buffered-call-with-credit-refused", "CREDIT-8", "A buffered call may have no credit.", || {
         instead(
             |message| message.is_call() && !message.is_streamed() && message.json["params"]["creditBytes"].is_u64(),
             |call, out| out.refuse(&call.json["id"], INVALID_PARAMS),
         )
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
     Specimen::executor("credit-of-any-type", "CREDIT-8", "A creditBytes that is no count is not looked at.", || {
         calls(|params| {
             if !params["creditBytes"].is_u64() {
@@ -181,7 +196,7 @@ pub(super) const DEFECTS: &[Specimen] = &[
             }
         })
     })
-    .offering(CREDIT),
+    .offering(&[CREDIT]),
 ];
 
 fn is_credit(message: &Message) -> bool {
@@ -294,8 +309,24 @@ fn end_waits(which: fn(&Value) -> bool) -> Tamper {
     })
 }
 
+/// Does not notice that the client has gone while a stream waits for credit.
+fn deaf_while_waited() -> Tamper {
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let noted = Arc::clone(&ledger);
+    Tamper::messages(move |message, out| {
+        noted.lock().note(&message);
+        out.pass(message);
+    })
+    .with_units(move |way, unit, out| {
+        let is_end = way == Way::ToExecutor && matches!(unit, Unit::Close(_) | Unit::Reset | Unit::End);
+        if !is_end || !ledger.lock().is_waited() {
+            out.unit(way, unit);
+        }
+    })
+}
+
 /// Takes everything from the executor and keeps what the client has no credit for.
-fn kept_back(ends: fn(&Value) -> bool) -> Tamper {
+fn kept_back() -> Tamper {
     let mut ledger = Ledger::default();
     let mut kept: HashMap<String, (u64, Vec<u8>, Option<Message>)> = HashMap::new();
     Tamper::messages(move |mut message, out| {
@@ -303,7 +334,7 @@ fn kept_back(ends: fn(&Value) -> bool) -> Tamper {
         if message.is_delta() {
             let (seq, waiting, end) = kept.entry(name.clone()).or_insert((1, Vec::new(), None));
             waiting.extend(bytes(&message.json["params"]));
-            if message.is_terminal() && !ends(&message.json["params"]) {
+            if message.is_terminal() {
                 *end = Some(message);
             }
             hand_out(&name, seq, waiting, end, &mut ledger, out);
@@ -311,10 +342,8 @@ fn kept_back(ends: fn(&Value) -> bool) -> Tamper {
         }
         let is_credit = is_credit(&message);
         ledger.note(&message);
-        if is_credit {
-            if let Some((seq, waiting, end)) = kept.get_mut(&name) {
-                hand_out(&name, seq, waiting, end, &mut ledger, out);
-            }
+        if is_credit && let Some((seq, waiting, end)) = kept.get_mut(&name) {
+            hand_out(&name, seq, waiting, end, &mut ledger, out);
         }
         if message.is_call() && message.json["params"]["creditBytes"].is_u64() {
             kept.remove(&name);

@@ -33,8 +33,8 @@ const fn twin(name: &'static str, sentence: &'static str, make: Make) -> Specime
 /// All of them, the correct one first.
 pub(super) const TWINS: &[Specimen] = &[
     twin("correct-executor", "Nothing passes otherwise than it came.", Tamper::none),
-    twin("cancelling-executor", "Calls can be cancelled.", Tamper::none).offering(CANCEL),
-    twin("crediting-executor", "Streams keep to a credit.", Tamper::none).offering(CREDIT),
+    twin("cancelling-executor", "Calls can be cancelled.", Tamper::none).offering(&[CANCEL]),
+    twin("crediting-executor", "Streams keep to a credit.", Tamper::none).offering(&[CREDIT]),
     twin("one-byte-frames", "Every frame of a body has one byte, as far as 8 frames go.", || {
         reframed(|params| cut(params, PARTS))
     }),
