@@ -1,7 +1,7 @@
 //! The executors of the zoo, by the part of the specification that they break.
 //!
-//! What several of them need: `parts` of messages, an executor that follows redirects by itself (`hops`), and one that makes
-//! buffered calls of streamed ones (`gather`).
+//! What several of them need: `parts` of messages, the credit of streams (`ledger`), an executor that follows redirects by
+//! itself (`hops`), and one that makes buffered calls of streamed ones (`gather`).
 
 mod body;
 mod cancel;
@@ -19,6 +19,7 @@ mod hops;
 mod http;
 mod id;
 mod late;
+mod ledger;
 mod limit;
 mod malformed;
 mod order;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::frame::{bytes, set_bytes};
+use super::ledger::{Grant, Ledger, is_credit};
 use crate::conformance::declaration::{CANCEL, CREDIT};
 use crate::conformance::zoo::specimen::Specimen;
 use crate::conformance::zoo::tamper::{Message, Outlet, Tamper, Unit, Way, calls, instead, requests, results};
@@ -198,81 +199,6 @@ pub(super) const DEFECTS: &[Specimen] = &[
     })
     .offering(&[CREDIT]),
 ];
-
-fn is_credit(message: &Message) -> bool {
-    message.way == Way::ToExecutor && message.method() == CREDIT_METHOD
-}
-
-/// What one credit notification says, and the stream that it is for.
-struct Grant {
-    /// What it adds.
-    bytes: u64,
-    /// What was left before it.
-    left: u64,
-    /// The number of it among those of the stream, from 1.
-    count: u64,
-    /// The response of the stream was sent.
-    answered: bool,
-    /// How many calls were going on when the call came.
-    place: usize,
-}
-
-/// A streamed call with credit.
-#[derive(Default)]
-struct Stream {
-    /// Bytes that may still be sent.
-    left: u64,
-    /// Credit notifications for it.
-    count: u64,
-    /// Its response was sent.
-    answered: bool,
-    /// How many calls were going on when it came.
-    place: usize,
-}
-
-/// The streams of a connection that have a credit.
-#[derive(Default)]
-struct Ledger {
-    /// Those that go on.
-    streams: HashMap<String, Stream>,
-    /// All calls that go on, by their identifiers.
-    going: Vec<String>,
-}
-
-impl Ledger {
-    /// Reads a message as it passes. Credit is counted before it is passed on, and what it was is returned.
-    fn note(&mut self, message: &Message) -> Option<Grant> {
-        let name = message.request_id().to_owned();
-        let params = &message.json["params"];
-        if message.is_call() {
-            if let Some(left) = params["creditBytes"].as_u64().filter(|_| message.is_streamed()) {
-                self.streams.insert(name.clone(), Stream { left, place: self.going.len(), ..Stream::default() });
-            }
-            self.going.push(name);
-        } else if is_credit(message) {
-            let bytes = params["bytes"].as_u64()?;
-            let stream = self.streams.get_mut(&name)?;
-            stream.count += 1;
-            let Stream { left, count, answered, place } = *stream;
-            stream.left = left.saturating_add(bytes);
-            return Some(Grant { bytes, left, count, answered, place });
-        } else if message.is_end() {
-            self.streams.remove(&name);
-            self.going.retain(|going| *going != name);
-        } else if let Some(stream) = self.streams.get_mut(&name) {
-            stream.answered = true;
-            if message.is_delta() {
-                stream.left = stream.left.saturating_sub(bytes(params).len() as u64);
-            }
-        }
-        None
-    }
-
-    /// A stream that was answered waits for credit.
-    fn is_waited(&self) -> bool {
-        self.streams.values().any(|stream| stream.answered && stream.left == 0)
-    }
-}
 
 /// Makes something else of the bytes of credit notifications.
 fn granted(change: fn(&Grant) -> u64) -> Tamper {
