@@ -11,6 +11,7 @@ use crate::conformance::zoo::proxy::Make;
 use crate::conformance::zoo::specimen::Specimen;
 use crate::conformance::zoo::tamper::{Tamper, Way, calls, requests};
 use crate::protocol::cancel::CANCEL_METHOD;
+use crate::protocol::credit::CREDIT_METHOD;
 
 /// How much later than need be a slow client reads or sends each message.
 const SLOWNESS: Duration = Duration::from_micros(300);
@@ -158,7 +159,7 @@ fn other_request_ids(make: impl Fn(&str) -> String + Send + 'static) -> Tamper {
             let made = id.as_str().map(&make).unwrap_or_default();
             own.insert(made.clone(), id.clone());
             message.json["params"]["requestId"] = json!(made);
-        } else if message.method() == CANCEL_METHOD {
+        } else if matches!(message.method(), CANCEL_METHOD | CREDIT_METHOD) {
             message.json["params"]["requestId"] = json!(id.as_str().map(&make));
         } else if message.is_delta()
             && let Some(own) = id.as_str().and_then(|id| own.get(id))
