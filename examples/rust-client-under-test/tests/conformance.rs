@@ -38,7 +38,7 @@ impl ClientUnderTest for Library {
 
     fn hello(&self) -> Hello {
         let features = ["error-kinds", "census", "abandon", "cancel", "foreign-drop"];
-        let more = ["header-env-vars", "redirect-policy", "buffered"];
+        let more = ["header-env-vars", "redirect-policy", "buffered", "remote-cancel", "body-credit"];
         Hello {
             control: CONTROL,
             adapter: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -151,7 +151,8 @@ fn of_call(error: &CallError) -> Failure {
         CallError::Result(_) => (Kind::Malformed, None),
         CallError::WrongLength(_) => (Kind::Truncated, None),
         CallError::Disconnected { sent: true, .. } => (Kind::UnknownOutcome, None),
-        CallError::Disconnected { sent: false, .. } => (Kind::Disconnected, None),
+        CallError::Disconnected { sent: false, .. } | CallError::Unconnected(_) => (Kind::Disconnected, None),
+        CallError::Deadline { .. } => (Kind::Timeout, None),
         CallError::Request(_) => (Kind::Other, None),
     };
     Failure { kind, message: error.to_string(), code }
@@ -163,9 +164,10 @@ fn of_stream(error: &StreamError) -> Failure {
         StreamError::Remote { .. } => Kind::Remote,
         StreamError::Sequence { .. } => Kind::Sequence,
         StreamError::Overflow(_) => Kind::Overflow,
-        StreamError::Malformed(_) => Kind::Malformed,
+        StreamError::Malformed(_) | StreamError::BeyondCredit { .. } => Kind::Malformed,
         StreamError::Disconnected(_) => Kind::Disconnected,
         StreamError::WrongLength(_) => Kind::Truncated,
+        StreamError::Deadline(_) => Kind::Timeout,
     };
     Failure { kind, message: error.to_string(), code: None }
 }
