@@ -10,6 +10,7 @@ use crate::conformance::declaration::{CANCEL, CREDIT};
 use crate::conformance::zoo::specimen::Specimen;
 use crate::conformance::zoo::tamper::{Message, Outlet, Tamper, Unit, Way, calls, instead, requests, results};
 use crate::protocol::credit::CREDIT_METHOD;
+use crate::protocol::delta::DELTA_METHOD;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::limits::WAITING_HEADS;
 use crate::protocol::session::INITIALIZE_METHOD;
@@ -293,7 +294,7 @@ fn hand_out(
     for piece in waiting.drain(..allowed).collect::<Vec<_>>().chunks(64 * 1024) {
         let mut params = json!({"requestId": name, "seq": *seq, "done": false, "error": null});
         set_bytes(&mut params, piece);
-        out.send(Way::ToClient, &json!({"method": "http/request/bodyDelta", "params": params}));
+        out.send(Way::ToClient, &json!({"method": DELTA_METHOD, "params": params}));
         *seq += 1;
     }
     if let Some(stream) = ledger.streams.get_mut(name) {
@@ -351,7 +352,7 @@ fn by_prefix() -> Tamper {
         if message.is_call() {
             names.insert(name);
         } else if is_credit(&message) {
-            for other in names.iter().filter(|other| **other != name && other.starts_with(&name)) {
+            for other in names.iter().filter(|other| !name.is_empty() && **other != name && other.starts_with(&name)) {
                 let params = json!({"requestId": other, "bytes": message.json["params"]["bytes"]});
                 out.send(Way::ToExecutor, &json!({"method": CREDIT_METHOD, "params": params}));
             }
@@ -360,37 +361,36 @@ fn by_prefix() -> Tamper {
     })
 }
 
-/// Allows the executor everything once a stream waits for credit, and sends what comes then with the end.
+/// Allows the executor everything, and sends what the client has no credit for with the end; all of a body at once, so that no
+/// credit comes in between.
 fn rest_at_the_end() -> Tamper {
-    let mut ledger = Ledger::default();
-    let mut rest: HashMap<String, (u64, Vec<u8>)> = HashMap::new();
+    let mut bodies: HashMap<String, (u64, Vec<u8>)> = HashMap::new();
     Tamper::messages(move |mut message, out| {
         let name = message.request_id().to_owned();
-        if message.is_delta() && rest.contains_key(&name) {
-            let done = message.is_terminal();
-            if let Some((seq, bytes)) = rest.get_mut(&name) {
-                bytes.extend(self::bytes(&message.json["params"]));
-                if done {
-                    message.json["params"]["seq"] = json!(*seq);
-                    set_bytes(&mut message.json["params"], bytes);
-                    out.pass(message);
-                }
+        if message.is_call() && message.is_streamed() {
+            if let Some(credit) = message.json["params"]["creditBytes"].as_u64() {
+                bodies.insert(name, (credit, Vec::new()));
+                message.json["params"]["creditBytes"] = Value::Null;
             }
-            if done {
-                rest.remove(&name);
+        } else if message.is_delta()
+            && let Some((credit, body)) = bodies.get_mut(&name)
+        {
+            body.extend(bytes(&message.json["params"]));
+            if !message.is_terminal() {
+                return;
             }
-            return;
+            let allowed = usize::try_from(*credit).unwrap_or(usize::MAX).min(body.len());
+            let (before, rest) = body.split_at(allowed);
+            if !before.is_empty() {
+                let mut params = json!({"requestId": name, "seq": 1, "done": false, "error": null});
+                set_bytes(&mut params, before);
+                out.send(Way::ToClient, &json!({"method": DELTA_METHOD, "params": params}));
+            }
+            message.json["params"]["seq"] = json!(1 + u64::from(!before.is_empty()));
+            set_bytes(&mut message.json["params"], rest);
+            bodies.remove(&name);
         }
-        ledger.note(&message);
-        let waits = ledger.streams.get(&name).is_some_and(|stream| stream.left == 0);
-        let seq = message.json["params"]["seq"].as_u64().unwrap_or_default();
-        let is_delta = message.is_delta();
         out.pass(message);
-        if is_delta && waits {
-            let params = json!({"requestId": name, "bytes": PLENTY});
-            out.send(Way::ToExecutor, &json!({"method": CREDIT_METHOD, "params": params}));
-            rest.insert(name, (seq + 1, Vec::new()));
-        }
     })
 }
 
