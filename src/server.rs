@@ -187,8 +187,8 @@ impl Server {
 
     /// Lets what goes on finish, at most for so long, and then ends what is left as [`Server::shut_down`] does.
     ///
-    /// From now on calls are refused (-32603, kind `limit`), listeners open no more websockets and their `/readyz` gets 503, and a connection on
-    /// which no call waits or goes on is closed. Ready when nothing is left or the time is up.
+    /// From now on calls are refused (-32603, kind `limit`), listeners open no more websockets and their `/readyz` gets 503, and a
+    /// connection on which no call waits or goes on is closed. Ready when nothing is left or the time is up.
     ///
     /// # Cancel safety
     ///

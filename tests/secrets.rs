@@ -311,7 +311,7 @@ async fn wrong_options_are_told_without_the_secrets_in_them() {
     let socks = ("all_proxy", "socks5://hunter2:hunter2@127.0.0.1:1");
     for (arguments, variable, message) in [
         (&["--proxy-from-env"][..], socks, "the variable all_proxy must name a proxy as http://HOST:PORT"),
-        (&["--ca", "/no/such/file"], ("A", ""), "--ca /no/such/file: No such file"),
+        (&["--ca", "/no/such/file"], ("A", ""), "cannot read the file of TLS authorities /no/such/file: No such file"),
         (&["--ca", "/dev/null"], ("A", ""), "--ca /dev/null: it holds no certificate"),
         (&["--allow-destination", "10.*"], ("A", ""), "invalid value '10.*' for '--allow-destination <RULE>': a * may"),
         (&["--deny-destination", "a:0"], ("A", ""), "the port must be a number from 1 to 65535"),

@@ -209,8 +209,6 @@ impl Call {
                 }
                 None => return expected.end(received),
                 Some(Err(StreamError::Remote { kind, message })) => return expected.error(kind).ok_or(message),
-                // What a client that is too slow is told; the machine is busy, too.
-                Some(Err(StreamError::Overflow(_))) => return Ok("overflow"),
                 Some(Err(StreamError::Disconnected(_))) if wire.has_struck() => return Ok("cut off"),
                 Some(Err(error)) => return Err(error.to_string()),
             }

@@ -7,6 +7,8 @@ use exec_http::server::destination::{DestinationPolicy, Rule};
 use exec_http::server::proxy::Proxies;
 use exec_http::server::roots::ExtraRoots;
 
+use crate::cli::file;
+
 /// Where requests may go.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Destinations (docs/destinations.md)")]
@@ -42,9 +44,9 @@ impl DestinationArgs {
             config.proxies = Some(Proxies::from_env().map_err(|error| format!("--proxy-from-env: {error}"))?);
         }
         if let Some(path) = &self.ca {
-            let wrong = |error: &dyn std::fmt::Display| format!("--ca {}: {error}", path.display());
-            let text = std::fs::read(path).map_err(|error| wrong(&error))?;
-            config.roots = ExtraRoots::from_pem(&text).map_err(|error| wrong(&error))?;
+            let text = file::read("file of TLS authorities", path)?;
+            let roots = ExtraRoots::from_pem(&text);
+            config.roots = roots.map_err(|error| format!("--ca {}: {error}", path.display()))?;
         }
         Ok(())
     }

@@ -76,6 +76,17 @@ impl Table {
         if self.evict_for(charge, pays, evicted) { Room::Free } else { full(Overflow::Bytes(queue_bytes)) }
     }
 
+    /// The next frame of a stream, and its bytes back to the budget.
+    pub(super) fn take_frame(&mut self, key: Key) -> Option<Bytes> {
+        let frame = self.entry(key)?.frames.pop_front()?;
+        let charged = self.charge(&frame);
+        self.queued_bytes -= charged;
+        if let Some(entry) = self.entry(key) {
+            entry.queued_bytes -= charged;
+        }
+        Some(frame)
+    }
+
     /// What a waiting frame costs of the byte budget. With credit small frames are joined, and cost no more than their bytes.
     pub(super) fn charge(&self, frame: &Bytes) -> usize {
         if self.lender.is_some() { frame.len() } else { frame.len().max(FRAME_CHARGE_BYTES) }

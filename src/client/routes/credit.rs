@@ -129,17 +129,6 @@ impl Window {
 }
 
 impl Table {
-    /// The next frame of a stream, and its bytes back to the budget.
-    pub(super) fn take_frame(&mut self, key: Key) -> Option<Bytes> {
-        let frame = self.entry(key)?.frames.pop_front()?;
-        let charged = self.charge(&frame);
-        self.queued_bytes -= charged;
-        if let Some(entry) = self.entry(key) {
-            entry.queued_bytes -= charged;
-        }
-        Some(frame)
-    }
-
     /// Allows a stream more of which a frame was taken. Whether the executor is to be told, and nobody was asked to yet.
     pub(super) fn allow(&mut self, key: Key) -> bool {
         let (index, _) = key.parts();
