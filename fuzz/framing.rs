@@ -55,7 +55,7 @@ fn cut(stream: &[u8], sizes: [usize; 2]) -> Cut {
         }
         loop {
             match framer.poll_line() {
-                Ok(Some(line)) => lines.push(line),
+                Ok(Some(line)) => lines.push(Bytes::copy_from_slice(line)),
                 Ok(None) => break,
                 Err(too_long) => {
                     framer.handle_bytes(b"\n{}\n");

@@ -11,12 +11,14 @@
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`fault`] | whose fault an error is, and whether its request may have been carried out |
+//! | [`batch`] | frames that go out together |
 //! | [`framing`] | lines out of bytes in any chunking |
 //! | [`session`] | one connection as the executor sees it |
 //! | [`stream`] | the life of one body stream as a transition table |
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
 
+pub mod batch;
 pub mod cancel;
 pub mod credit;
 pub mod delta;

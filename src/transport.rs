@@ -11,6 +11,8 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::protocol::batch::Batch;
+
 pub mod lines;
 pub mod memory;
 pub mod websocket;
@@ -98,6 +100,35 @@ pub enum Reader {
     Memory(memory::MemoryReader),
 }
 
+/// A frame that a [`Reader`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// What came.
+    bytes: &'a [u8],
+    /// The transport promises UTF-8, and has not looked.
+    is_text: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// The bytes, whether they are text or not: enough for a reader that accepts only ASCII.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes, once they are what the transport promises.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::NotUtf8`] for a websocket text message that is none; the connection is to be closed.
+    pub fn text(self) -> Result<&'a [u8], TransportError> {
+        if self.is_text && std::str::from_utf8(self.bytes).is_err() {
+            Err(TransportError::NotUtf8)
+        } else {
+            Ok(self.bytes)
+        }
+    }
+}
+
 impl Reader {
     /// The next frame; `None` when the peer ended the connection in good order. Nothing follows an end or an error.
     ///
@@ -109,10 +140,44 @@ impl Reader {
     ///
     /// Safe: a call that is dropped before it returns has taken no frame.
     pub async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(Bytes::copy_from_slice(frame.text()?)));
+            }
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next frame that has come already. `None` when [`Reader::fill`] is to be called first.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`]; nothing follows it.
+    pub fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
         match self {
-            Self::Lines(reader) => reader.next().await,
-            Self::WebSocket(reader) => reader.next().await,
-            Self::Memory(reader) => reader.next().await,
+            Self::Lines(reader) => reader.buffered(),
+            Self::WebSocket(reader) => reader.buffered(),
+            Self::Memory(reader) => Ok(reader.buffered()),
+        }
+    }
+
+    /// Waits for more from the peer, perhaps less than a frame, perhaps many. False when the peer has ended the connection in
+    /// good order. To be called when [`Reader::buffered`] gives nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`]; nothing follows it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost by a call that is dropped.
+    pub async fn fill(&mut self) -> Result<bool, TransportError> {
+        match self {
+            Self::Lines(reader) => reader.fill().await,
+            Self::WebSocket(reader) => reader.fill().await,
+            Self::Memory(reader) => reader.fill().await,
         }
     }
 
@@ -152,17 +217,32 @@ impl Writer {
     ///
     /// # Errors
     ///
+    /// As [`Writer::send_batch`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Writer::send_batch`].
+    pub async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), TransportError> {
+        self.send_batch(&mut frames.into_iter().collect()).await
+    }
+
+    /// Sends the frames of a batch in order, flushes once, behind the last of them, and empties the batch.
+    ///
+    /// # Errors
+    ///
     /// See [`TransportError`]; the connection is of no further use for sending.
     ///
     /// # Cancel safety
     ///
     /// Not safe: a call that is dropped may have sent a part of a frame, and only [`Writer::close`] may follow.
-    pub async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), TransportError> {
+    pub async fn send_batch(&mut self, batch: &mut Batch) -> Result<(), TransportError> {
         match self {
-            Self::Lines(writer) => writer.send(frames).await,
-            Self::WebSocket(writer) => writer.send(frames).await,
-            Self::Memory(writer) => writer.send(frames).await,
+            Self::Lines(writer) => writer.send(batch).await?,
+            Self::WebSocket(writer) => writer.send(batch).await?,
+            Self::Memory(writer) => writer.send(batch).await?,
         }
+        batch.clear();
+        Ok(())
     }
 
     /// Asks the peer for a sign of life, where the transport has one; does nothing elsewhere.

@@ -1,6 +1,8 @@
 //! Lines out of bytes in any chunking: the framing of stdio.
 
-use bytes::{Bytes, BytesMut};
+use std::mem;
+
+use bytes::{Buf as _, BytesMut};
 
 /// Cuts a byte stream into lines that end with LF or CRLF. Blank lines are skipped.
 ///
@@ -11,7 +13,9 @@ use bytes::{Bytes, BytesMut};
 pub struct LineFramer {
     /// Bytes that came and were not returned yet.
     buffer: BytesMut,
-    /// How many bytes at the start of `buffer` are known to hold no LF.
+    /// How many bytes at the start of `buffer` are the line that was returned last, with its end.
+    taken: usize,
+    /// How many bytes at the start of `buffer` are known to hold no LF; 0 while `taken` is not.
     searched: usize,
     /// The longest line, without its end, in bytes.
     line_bytes: usize,
@@ -35,7 +39,7 @@ impl std::error::Error for LineTooLong {}
 impl LineFramer {
     /// A framer that holds at most `line_bytes` bytes of an unfinished line, plus what one call hands in.
     pub fn new(line_bytes: usize) -> Self {
-        Self { buffer: BytesMut::new(), searched: 0, line_bytes }
+        Self { buffer: BytesMut::new(), taken: 0, searched: 0, line_bytes }
     }
 
     /// Lowers the bound to `line_bytes`; never raises it.
@@ -53,12 +57,13 @@ impl LineFramer {
         &mut self.buffer
     }
 
-    /// The next whole line without its end.
+    /// The next whole line without its end; the memory is used again by the next call that takes bytes.
     ///
     /// # Errors
     ///
     /// [`LineTooLong`] once the bound is passed, finished line or not, and on every later call.
-    pub fn poll_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
+    pub fn poll_line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
+        self.buffer.advance(mem::take(&mut self.taken));
         loop {
             let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
                 self.searched = self.buffer.len();
@@ -71,18 +76,20 @@ impl LineFramer {
             if text > self.line_bytes {
                 return Err(LineTooLong { limit: self.line_bytes });
             }
-            let mut line = self.buffer.split_to(end + 1);
             self.searched = 0;
-            line.truncate(text);
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some(line.freeze()));
+            if !self.buffer[..text].iter().all(u8::is_ascii_whitespace) {
+                self.taken = end + 1;
+                return Ok(Some(&self.buffer[..text]));
             }
+            self.buffer.advance(end + 1);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn cut(chunks: &[&[u8]], limit: usize) -> Result<Vec<Bytes>, LineTooLong> {
@@ -91,7 +98,7 @@ mod tests {
         for chunk in chunks {
             framer.handle_bytes(chunk);
             while let Some(line) = framer.poll_line()? {
-                lines.push(line);
+                lines.push(Bytes::copy_from_slice(line));
             }
         }
         Ok(lines)

@@ -48,6 +48,9 @@ pub const QUEUED_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of body deltas that may wait for a slow client; beyond it the executor stops reading its origins.
 pub const OUTBOUND_BYTES: usize = 1024 * 1024;
 
+/// Bytes of memory that an empty batch of frames keeps: what may wait, and one frame more.
+pub const BATCH_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 /// Bytes of replies that may wait for a client that does not read; beyond it the connection is closed.
 pub const REPLY_BYTES: usize = 128 * 1024 * 1024;
 

@@ -15,6 +15,7 @@ use self::exchanges::Exchange;
 use self::handshake::Phase;
 use self::outbox::Outbox;
 use self::queue::{Queue, Queued};
+use super::batch::Batch;
 use super::cancel::CANCEL_METHOD;
 use super::credit::CREDIT_METHOD;
 use super::error::{self, ErrorKind, RpcError};
@@ -39,7 +40,8 @@ pub const INITIALIZED_METHOD: &str = "initialized";
 ///   [`handle_chunk`](Self::handle_chunk), then [`handle_end`](Self::handle_end); or at any point
 ///   [`handle_failure`](Self::handle_failure). What does not fit the exchange, or comes when it is over, is ignored.
 /// - *out*: [`poll_attach`](Self::poll_attach), [`poll_start`](Self::poll_start), [`poll_cancel`](Self::poll_cancel),
-///   [`poll_credit`](Self::poll_credit), [`poll_transmit`](Self::poll_transmit), [`poll_close`](Self::poll_close).
+///   [`poll_credit`](Self::poll_credit), [`poll_transmit`](Self::poll_transmit) or
+///   [`take_transmits`](Self::take_transmits), [`poll_close`](Self::poll_close).
 ///
 /// Call order: after `handle_frame` first `poll_attach`, and `handle_attach` if it gave something, before the next
 /// frame; after any `handle_*` the other `poll_*` until they give nothing. An exchange should hand something in only
@@ -197,6 +199,11 @@ impl Session {
         self.outbox.pop()
     }
 
+    /// All frames that wait, into an empty batch: what [`Session::poll_transmit`] gives one by one. Use one or the other.
+    pub fn take_transmits(&mut self, batch: &mut Batch) {
+        self.outbox.take(batch);
+    }
+
     /// Why the connection is to be closed once [`Session::poll_transmit`] gives nothing more.
     pub fn poll_close(&self) -> Option<CloseReason> {
         match self.phase {
@@ -257,7 +264,7 @@ impl Session {
         if matches!(self.phase, Phase::Closing(_)) {
             return;
         }
-        self.outbox.push(message.encode());
+        self.outbox.push(&message.encode());
         if self.outbox.bytes() > self.limits.reply_bytes {
             self.close(CloseReason::RepliesUnread);
         }

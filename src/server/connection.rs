@@ -17,6 +17,7 @@ use super::reply::Reply;
 use super::sessions::{Attached, Sessions};
 use super::shared::Shared;
 use super::upstream::Upstream;
+use crate::protocol::batch::Batch;
 use crate::protocol::session::{CloseReason as Reason, Extensions};
 use crate::transport::{CloseReason, Connection, Reader, TransportError, Writer};
 
@@ -211,16 +212,17 @@ fn take(
 /// Sends what waits, all of it in one write, until nothing will come any more: then the writer is left to be closed. `None`
 /// when the client takes nothing.
 async fn send(mut writer: Writer, shared: Arc<Shared>) -> Option<Writer> {
-    while let Some(frames) = shared.take_frames() {
+    let mut batch = Batch::default();
+    while shared.take_frames(&mut batch) {
         shared.room.notify_one();
-        let sent = if frames.is_empty() {
+        let sent = if batch.is_empty() {
             tokio::select! {
                 () = shared.sendable.notified() => Ok(()),
                 () = shared.pingable.notified() => writer.ping().await.map(|()| shared.count_ping()),
             }
         } else {
-            let count = frames.len() as u64;
-            writer.send(frames).await.inspect(|()| shared.metrics.frames_sent.add(count))
+            let count = batch.len() as u64;
+            writer.send_batch(&mut batch).await.inspect(|()| shared.metrics.frames_sent.add(count))
         };
         if let Err(error) = sent {
             tracing::debug!(%error, "sending failed");

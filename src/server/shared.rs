@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::metrics::Metrics;
+use crate::protocol::batch::Batch;
 use crate::protocol::limits::SessionLimits;
 use crate::protocol::session::{Extensions, Session};
 use crate::sync::Mutex;
@@ -50,11 +50,11 @@ impl Shared {
         }
     }
 
-    /// All frames that wait, for one write; `None` when nothing will ever come.
-    pub(super) fn take_frames(&self) -> Option<Vec<Bytes>> {
+    /// Takes all frames that wait, for one write; false when nothing will ever come.
+    pub(super) fn take_frames(&self, batch: &mut Batch) -> bool {
         let mut session = self.session.lock();
-        let frames: Vec<_> = std::iter::from_fn(|| session.poll_transmit()).collect();
-        if frames.is_empty() && session.poll_close().is_some() { None } else { Some(frames) }
+        session.take_transmits(batch);
+        !batch.is_empty() || session.poll_close().is_none()
     }
 
     pub(super) fn pings_sent(&self) -> u64 {

@@ -2,18 +2,15 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{Connection, Reader, TransportError, Writer};
+use super::{Connection, Frame, Reader, TransportError, Writer};
+use crate::protocol::batch::Batch;
 use crate::protocol::framing::LineFramer;
 use crate::protocol::limits::LINE_BYTES;
 
 /// Bytes asked for in one read.
 const READ_BYTES: usize = 256 * 1024;
-
-/// Frames that are smaller than this are copied together, so that a batch of them is one write.
-const WRITE_BYTES: usize = 256 * 1024;
 
 /// A connection over two byte streams, each line at most [`LINE_BYTES`].
 pub fn connection(
@@ -27,7 +24,7 @@ pub fn connection(
             ended: false,
             activity: 0,
         }),
-        writer: Writer::Lines(LineWriter { output: Box::new(output), batch: Vec::new() }),
+        writer: Writer::Lines(LineWriter { output: Box::new(output) }),
     }
 }
 
@@ -51,13 +48,14 @@ pub struct LineReader {
 }
 
 impl LineReader {
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
-        loop {
-            let line = self.framer.poll_line().map_err(|error| TransportError::TooLong { limit: error.limit })?;
-            // A line without an end is no frame: its sender may have been cut off in the middle of it.
-            if line.is_some() || self.ended {
-                return Ok(line);
-            }
+    pub(super) fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
+        let line = self.framer.poll_line().map_err(|error| TransportError::TooLong { limit: error.limit })?;
+        Ok(line.map(|bytes| Frame { bytes, is_text: false }))
+    }
+
+    pub(super) async fn fill(&mut self) -> Result<bool, TransportError> {
+        // A line without an end is no frame: its sender may have been cut off in the middle of it.
+        if !self.ended {
             let buffer = self.framer.buffer_mut();
             buffer.reserve(READ_BYTES);
             match self.input.read_buf(buffer).await? {
@@ -65,6 +63,7 @@ impl LineReader {
                 _ => self.activity += 1,
             }
         }
+        Ok(!self.ended)
     }
 
     pub(super) fn limit_frames(&mut self, bytes: usize) {
@@ -86,34 +85,12 @@ impl fmt::Debug for LineReader {
 pub struct LineWriter {
     /// Where the bytes go.
     output: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Small frames copied together; empty between calls.
-    batch: Vec<u8>,
 }
 
 impl LineWriter {
-    pub(super) async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), TransportError> {
-        for frame in frames {
-            debug_assert!(!frame.contains(&b'\n'), "JSON text escapes line ends");
-            if frame.len() >= WRITE_BYTES {
-                self.write_batch().await?;
-                self.output.write_all(&frame).await?;
-                self.batch.push(b'\n');
-            } else {
-                self.batch.extend_from_slice(&frame);
-                self.batch.push(b'\n');
-                if self.batch.len() >= WRITE_BYTES {
-                    self.write_batch().await?;
-                }
-            }
-        }
-        self.write_batch().await?;
+    pub(super) async fn send(&mut self, batch: &Batch) -> Result<(), TransportError> {
+        self.output.write_all(batch.lines()).await?;
         Ok(self.output.flush().await?)
-    }
-
-    async fn write_batch(&mut self) -> Result<(), TransportError> {
-        self.output.write_all(&self.batch).await?;
-        self.batch.clear();
-        Ok(())
     }
 
     pub(super) async fn close(&mut self) {
@@ -130,6 +107,8 @@ impl fmt::Debug for LineWriter {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::transport::CloseReason;
 
@@ -140,8 +119,7 @@ mod tests {
         let (far_input, mut far_output) = tokio::io::split(far);
         let mut near = connection(near_input, near_output);
         let mut far = connection(far_input, tokio::io::sink());
-        let sent =
-            vec![Bytes::from_static(b"{\"a\":1}"), Bytes::from(vec![b'x'; WRITE_BYTES]), Bytes::from_static(b"{}")];
+        let sent = vec![Bytes::from_static(b"{\"a\":1}"), Bytes::from(vec![b'x'; 300_000]), Bytes::from_static(b"{}")];
         let sending = tokio::spawn({
             let sent = sent.clone();
             async move {

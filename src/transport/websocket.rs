@@ -33,7 +33,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use self::door::Place;
-use super::{CloseReason, Connection, Reader, TransportError, Writer};
+use super::{CloseReason, Connection, Frame, Reader, TransportError, Writer};
+use crate::protocol::batch::Batch;
 use crate::protocol::limits::WEBSOCKET_MESSAGE_BYTES;
 
 pub use self::dial::{Dial, connect, connect_with};
@@ -66,6 +67,8 @@ fn connection(socket: Socket, place: Option<Place>) -> Connection {
     Connection {
         reader: Reader::WebSocket(WebSocketReader {
             stream: Some(stream),
+            next: None,
+            current: None,
             message_bytes: WEBSOCKET_MESSAGE_BYTES,
             activity: 0,
             _place: place.clone(),
@@ -96,6 +99,10 @@ fn fault(error: Error) -> TransportError {
 pub struct WebSocketReader {
     /// `None` once the peer has closed.
     stream: Option<SplitStream<Socket>>,
+    /// A message that was not given yet.
+    next: Option<Bytes>,
+    /// The message that was given last.
+    current: Option<Bytes>,
     /// The longest message, in bytes.
     message_bytes: usize,
     /// Messages of any kind received.
@@ -105,7 +112,12 @@ pub struct WebSocketReader {
 }
 
 impl WebSocketReader {
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
+    pub(super) fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
+        self.current = self.next.take();
+        Ok(self.current.as_deref().map(|bytes| Frame { bytes, is_text: false }))
+    }
+
+    pub(super) async fn fill(&mut self) -> Result<bool, TransportError> {
         while let Some(stream) = &mut self.stream {
             let Some(message) = stream.next().await else { break };
             self.activity += 1;
@@ -114,8 +126,14 @@ impl WebSocketReader {
                     self.stream = None;
                     return Err(TransportError::TooLong { limit: self.message_bytes });
                 }
-                Ok(Message::Text(text)) => return Ok(Some(text.into())),
-                Ok(Message::Binary(bytes)) => return Ok(Some(bytes)),
+                Ok(Message::Text(text)) => {
+                    self.next = Some(text.into());
+                    return Ok(true);
+                }
+                Ok(Message::Binary(bytes)) => {
+                    self.next = Some(bytes);
+                    return Ok(true);
+                }
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
                 Ok(Message::Close(_)) => {
                     // One more poll writes the answering close frame; nothing may be waited for, as the peer is done.
@@ -129,7 +147,7 @@ impl WebSocketReader {
             }
         }
         self.stream = None;
-        Ok(None)
+        Ok(false)
     }
 
     pub(super) fn limit_frames(&mut self, bytes: usize) {
@@ -151,9 +169,10 @@ pub struct WebSocketWriter {
 }
 
 impl WebSocketWriter {
-    pub(super) async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), TransportError> {
-        for frame in frames {
-            let text = Utf8Bytes::try_from(frame).map_err(|_| TransportError::WebSocket("a frame is not UTF-8"))?;
+    pub(super) async fn send(&mut self, batch: &Batch) -> Result<(), TransportError> {
+        for frame in batch.frames() {
+            let text = Utf8Bytes::try_from(Bytes::copy_from_slice(frame))
+                .map_err(|_| TransportError::WebSocket("a frame is not UTF-8"))?;
             self.sink.feed(Message::Text(text)).await.map_err(fault)?;
         }
         self.sink.flush().await.map_err(fault)

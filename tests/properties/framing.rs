@@ -21,7 +21,7 @@ fn cut<'chunk>(limit: usize, chunks: impl IntoIterator<Item = &'chunk [u8]>) -> 
         }
         loop {
             match framer.poll_line() {
-                Ok(Some(line)) => lines.push(line),
+                Ok(Some(line)) => lines.push(Bytes::copy_from_slice(line)),
                 Ok(None) => break,
                 Err(too_long) => {
                     assert_eq!(framer.poll_line(), Err(too_long), "a line that is too long is the end");

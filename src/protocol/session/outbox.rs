@@ -1,17 +1,20 @@
 //! Encoded frames that wait to be sent.
 
-use std::collections::VecDeque;
+use std::mem;
 
 use bytes::Bytes;
 
+use crate::protocol::batch::Batch;
 use crate::protocol::delta::BodyDelta;
 
 /// One queue for replies and deltas, so that their order is the order in which they were made.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Oldest first.
-    frames: VecDeque<Bytes>,
-    /// The length of all `frames` together.
+    batch: Batch,
+    /// How many of `batch` were taken one by one.
+    taken: usize,
+    /// The length of all others together.
     bytes: usize,
 }
 
@@ -20,24 +23,41 @@ impl Outbox {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, frame: Vec<u8>) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame.into());
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        self.write(|text| text.extend_from_slice(frame));
     }
 
     pub(super) fn push_delta(&mut self, delta: &BodyDelta) {
-        let mut frame = Vec::new();
-        delta.encode_into(&mut frame);
-        self.push(frame);
+        self.write(|text| delta.encode_into(text));
+    }
+
+    fn write(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+        self.batch.write(frame);
+        self.bytes += self.batch.frame(self.batch.len() - 1).len();
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.frames.pop_front()?;
+        if self.taken == self.batch.len() {
+            return None;
+        }
+        let frame = Bytes::copy_from_slice(self.batch.frame(self.taken));
+        self.taken += 1;
         self.bytes -= frame.len();
+        if self.taken == self.batch.len() {
+            self.clear();
+        }
         Some(frame)
     }
 
+    /// Swaps all that waits for an empty batch.
+    pub(super) fn take(&mut self, batch: &mut Batch) {
+        debug_assert!(batch.is_empty() && self.taken == 0, "frames are taken one by one or all at once");
+        mem::swap(&mut self.batch, batch);
+        self.bytes = 0;
+    }
+
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.batch.clear();
+        (self.taken, self.bytes) = (0, 0);
     }
 }
