@@ -21,10 +21,12 @@ laws! {
     case_notation: case_notation,
     client_session: client_session,
     credit: credit,
+    delta: delta,
     framing: framing,
     judge: judge,
     message: message,
     routes: route_table,
+    runs: runs,
     server_session: server_session,
 }
 

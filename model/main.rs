@@ -21,4 +21,5 @@ mod insert_disconnect;
 mod overflow_drop;
 mod paused_reader;
 mod receive_cancelled;
+mod run;
 mod terminal_drop;

@@ -9,6 +9,8 @@
 //! | [`service`] | both as `tower_service::Service` |
 //! | `deadline` | when the client itself gives a call up |
 //! | `link` | the task that reads and writes one connection |
+//! | `inbox` | what comes: answers and deltas to the routes |
+//! | `buffers` | memory for bodies, used again |
 //! | `notices` | tells the executor of calls that were given up, and of bytes that it may send |
 //! | `routes` | which call an answer or a frame belongs to, and what waits for its consumer |
 //! | `name` | how a route is called on the wire |
@@ -27,9 +29,11 @@ use crate::sync::Arc;
 use crate::transport::Connection;
 
 pub mod body;
+mod buffers;
 pub mod call;
 mod deadline;
 pub mod error;
+mod inbox;
 mod link;
 mod name;
 mod notices;

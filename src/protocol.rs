@@ -11,6 +11,7 @@
 //! | [`delta`] | one piece of a streamed body |
 //! | [`error`] | error codes, error kinds, error replies |
 //! | [`fault`] | whose fault an error is, and whether its request may have been carried out |
+//! | [`base64`] | how bytes stand in JSON |
 //! | [`batch`] | frames that go out together |
 //! | [`framing`] | lines out of bytes in any chunking |
 //! | [`session`] | one connection as the executor sees it |
@@ -18,6 +19,7 @@
 //! | [`length`] | how long a body must be to be whole |
 //! | [`limits`] | every bound by name |
 
+pub mod base64;
 pub mod batch;
 pub mod cancel;
 pub mod credit;

@@ -3,23 +3,21 @@
 //! Reading and writing are two loops that never wait for each other, except that with [`super::QueuePolicy::Pause`] reading
 //! waits for consumers. When reading ends, the connection ends; when writing fails, what the executor sent before is still read.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::error::CallError;
-use super::name;
+use super::inbox::{self, Inbox};
 use super::notices::{self, Notifier};
 use super::routes::{Kind, Limits, OnFull, Route, Routes};
-use crate::protocol::delta::{BodyDelta, DELTA_METHOD};
-use crate::protocol::error::{MALFORMED_FRAME_ID, METHOD_NOT_FOUND, RpcError};
+use crate::protocol::batch::Batch;
+use crate::protocol::error::{METHOD_NOT_FOUND, RpcError};
 use crate::protocol::id::Id;
 use crate::protocol::message::Message;
-use crate::protocol::stream::{Disconnect, StreamError};
+use crate::protocol::stream::Disconnect;
 use crate::sync::Arc;
 use crate::transport::{CloseReason, Connection, Reader, Writer};
 
@@ -150,82 +148,46 @@ async fn drive(
 
 /// Writes until every handle is gone and everything is written, or until the transport fails.
 async fn write(writer: &mut Writer, waiting: &mut mpsc::UnboundedReceiver<Outbound>, routes: &Routes) -> Disconnect {
-    let mut batch = Vec::with_capacity(BATCH_FRAMES);
-    while waiting.recv_many(&mut batch, BATCH_FRAMES).await > 0 {
-        let (mut frames, mut permits) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for outbound in batch.drain(..) {
+    let (mut received, mut permits) = (Vec::with_capacity(BATCH_FRAMES), Vec::with_capacity(BATCH_FRAMES));
+    let mut batch = Batch::default();
+    while waiting.recv_many(&mut received, BATCH_FRAMES).await > 0 {
+        for outbound in received.drain(..) {
             match outbound {
                 Outbound::Frame { frame, permit } => {
-                    frames.push(frame);
+                    batch.push(&frame);
                     permits.push(permit);
                 }
                 Outbound::Credit => {
-                    frames.extend(routes.take_credit().into_iter().map(|(key, bytes)| notices::credit(key, bytes)));
+                    let credit = routes.take_credit().into_iter();
+                    credit.for_each(|(key, bytes)| batch.push(&notices::credit(key, bytes)));
                 }
             }
         }
-        if let Err(error) = writer.send(frames).await {
-            return Disconnect::Transport(error.to_string());
+        if let Err(error) = writer.send_batch(&mut batch).await {
+            return inbox::broken(&error);
         }
-        drop(permits);
+        permits.clear();
     }
     Disconnect::Local
 }
 
 /// Reads until the connection is of no use any more.
 async fn read(reader: &mut Reader, routes: &Routes, replies: &Replies) -> Disconnect {
+    let mut inbox = Inbox::new(routes, replies);
     loop {
-        let handled = match reader.next().await {
-            Ok(Some(frame)) => handle(&frame, routes, replies).await,
-            Ok(None) => Err(Disconnect::Closed),
-            Err(error) => Err(Disconnect::Transport(error.to_string())),
-        };
-        if let Err(reason) = handled {
+        if let Err(reason) = inbox.take_buffered(reader).await {
             return reason;
         }
-        // A transport can have many frames at hand: let consumers run before their queues are full.
-        tokio::task::consume_budget().await;
-    }
-}
-
-async fn handle(frame: &[u8], routes: &Routes, replies: &Replies) -> Result<(), Disconnect> {
-    match Message::decode(frame).map_err(|error| Disconnect::Malformed(error.to_string()))? {
-        Message::Response { id, result } => answer(routes, &id, Ok(result)),
-        Message::Error { id: None | Some(Id::Integer(MALFORMED_FRAME_ID)), error } => {
-            return Err(Disconnect::Unreadable(error.to_string()));
+        match reader.fill().await {
+            Ok(true) => {}
+            Ok(false) => return Disconnect::Closed,
+            Err(error) => return inbox::broken(&error),
         }
-        Message::Error { id: Some(id), error } => answer(routes, &id, Err(error)),
-        Message::Notification { method, params } if method == DELTA_METHOD => {
-            deliver(routes, &params.unwrap_or_default()).await?;
-        }
-        Message::Notification { .. } => {}
-        Message::Request { id, .. } => replies.refuse(id)?,
     }
-    Ok(())
-}
-
-/// Answers of calls that are gone, and those that no call has asked for, are ignored.
-fn answer(routes: &Routes, id: &Id, result: Result<Value, RpcError>) {
-    if let Some(key) = name::from_id(id) {
-        routes.answer(key, result);
-    }
-}
-
-/// Judges a delta in the order of `STREAM-25`, `STREAM-24`, `STREAM-22`: whose it is, whether anybody wants it, its form.
-async fn deliver(routes: &Routes, params: &Value) -> Result<(), Disconnect> {
-    let Some(request_id) = BodyDelta::request_id(params) else {
-        return Err(Disconnect::Malformed("body delta without a requestId".into()));
-    };
-    let Some(key) = name::from_request_id(request_id).filter(|key| routes.is_open(*key)) else { return Ok(()) };
-    match BodyDelta::from_value(params) {
-        Ok(mut delta) => poll_fn(|cx| routes.poll_deliver(cx, key, &mut delta)).await,
-        Err(fault) => routes.fail(key, StreamError::Malformed(fault)),
-    }
-    Ok(())
 }
 
 /// Answers the executor's own requests, all of which this client does not know.
-struct Replies {
+pub(super) struct Replies {
     /// To the writing loop; does not keep the connection open.
     outbox: mpsc::WeakUnboundedSender<Outbound>,
     /// How many answers may still wait.
@@ -234,7 +196,7 @@ struct Replies {
 
 impl Replies {
     /// Never waits: reading must not wait for writing.
-    fn refuse(&self, id: Id) -> Result<(), Disconnect> {
+    pub(super) fn refuse(&self, id: Id) -> Result<(), Disconnect> {
         let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
             return Err(Disconnect::Transport(format!("executor left {OUTBOX_REPLIES} answers unread")));
         };

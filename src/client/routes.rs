@@ -9,13 +9,16 @@
 //! | body | open or ended as in [`crate::protocol::stream`], and the frames that wait; a buffered call's has ended from the start |
 //! | table | connected, or disconnected for a reason that is final: then no route is inserted |
 //!
-//! The reader of the connection calls [`Routes::answer`], [`Routes::is_open`], [`Routes::poll_deliver`], [`Routes::fail`] and
+//! The reader of the connection calls [`Routes::answer`], [`Routes::is_open`], [`Routes::poll_deliver`],
+//! [`Routes::poll_deliver_run`], [`Routes::fail`] and
 //! [`Routes::disconnect`]; the consumer of a call owns its [`Route`], whose drop releases everything at once, on any thread.
 //! Wakers are taken under the lock and woken after it; payloads are dropped after it too.
 
 // The paths are written out for `model/`, which names this file by a path, too.
 #[path = "routes/bounds.rs"]
 mod bounds;
+#[path = "routes/chunk.rs"]
+mod chunk;
 #[path = "routes/credit.rs"]
 mod credit;
 #[path = "routes/key.rs"]
@@ -30,6 +33,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use self::bounds::Room;
+use self::chunk::Chunk;
 use self::credit::{Lender, Window};
 use crate::protocol::delta::BodyDelta;
 use crate::protocol::error::RpcError;
@@ -37,6 +41,7 @@ use crate::protocol::stream::{Disconnect, StreamAction, StreamError, StreamEvent
 use crate::sync::{Arc, Mutex};
 
 pub(crate) use self::bounds::{Limits, OnFull};
+pub(crate) use self::chunk::Run;
 pub(crate) use self::key::Key;
 
 /// What a call expects.
@@ -133,11 +138,13 @@ struct Entry {
     kind: Kind,
     /// The JSON-RPC answer.
     answer: Answer,
-    /// Where the body is, judged on arrival: ahead of the consumer by what `frames` hold.
+    /// Where the body is, judged on arrival: ahead of the consumer by what `chunks` hold.
     state: StreamState,
-    /// Arrived and not taken; each holds bytes. They come before the outcome in `state`.
-    frames: VecDeque<Bytes>,
-    /// What `frames` are charged together.
+    /// Arrived and not taken. They come before the outcome in `state`.
+    chunks: VecDeque<Chunk>,
+    /// How many frames brought `chunks`.
+    frames: usize,
+    /// What `chunks` are charged together.
     queued_bytes: usize,
     /// The credit of a stream whose executor keeps to one.
     window: Option<Window>,
@@ -198,9 +205,9 @@ impl Routes {
 
     /// Takes the answer of a call. Ignored when the call was answered before, or dropped. An error answer ends the body too.
     pub(crate) fn answer(&self, key: Key, result: Result<Value, RpcError>) {
-        let (consumer, frames) = self.table.lock().answer(key, result);
+        let (consumer, chunks) = self.table.lock().answer(key, result);
         wake(consumer);
-        drop(frames);
+        drop(chunks);
     }
 
     /// Whether a frame for this key would be looked at; if not, it need not even be decoded.
@@ -300,7 +307,7 @@ impl Route {
     /// Safe to cancel: nothing is taken before it is ready.
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         let mut table = self.routes.table.lock();
-        if let Some(frame) = table.take_frame(self.key) {
+        if let Some(chunk) = table.take_chunk(self.key) {
             let reader = table.reader.take();
             let notices = table.allow(self.key);
             drop(table);
@@ -308,7 +315,7 @@ impl Route {
             if notices {
                 self.routes.notices.credit_waits();
             }
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(chunk)));
         }
         let entry = table.entry(self.key).expect("a route keeps its entry until its drop");
         let Some(outcome) = entry.state.outcome() else {
@@ -357,7 +364,8 @@ impl Table {
                 Kind::Call => StreamState::Ended(Ok(())),
                 Kind::Stream => StreamState::new(),
             },
-            frames: VecDeque::new(),
+            chunks: VecDeque::new(),
+            frames: 0,
             queued_bytes: 0,
             window,
             consumer: None,
@@ -395,25 +403,25 @@ impl Table {
         self.entry(key).filter(|entry| entry.state.outcome().is_none())
     }
 
-    fn answer(&mut self, key: Key, result: Result<Value, RpcError>) -> (Option<Waker>, VecDeque<Bytes>) {
-        let mut frames = VecDeque::new();
+    fn answer(&mut self, key: Key, result: Result<Value, RpcError>) -> (Option<Waker>, VecDeque<Chunk>) {
+        let mut chunks = VecDeque::new();
         let Some(entry) = self.entry(key).filter(|entry| matches!(entry.answer, Answer::Waiting)) else {
-            return (None, frames);
+            return (None, chunks);
         };
         let consumer = entry.consumer.take();
         let mut returned = 0;
         if let Err(error) = &result {
             // Frames that came before cannot belong to a body: the call has none.
-            (frames, returned) =
+            (chunks, returned) =
                 entry.abandon(StreamError::Remote { message: error.message.clone(), kind: error.kind });
         }
         entry.answer = Answer::Ready(result.map_err(AnswerError::Rpc));
         self.queued_bytes -= returned;
-        (consumer, frames)
+        (consumer, chunks)
     }
 
     /// The consumer to wake, or pending when the delta has to wait for room.
-    fn deliver(&mut self, key: Key, delta: &mut BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Poll<Option<Waker>> {
+    fn deliver(&mut self, key: Key, delta: &mut BodyDelta, evicted: &mut Vec<VecDeque<Chunk>>) -> Poll<Option<Waker>> {
         let Some(entry) = self.open_entry(key) else { return Poll::Ready(None) };
         let mut next = entry.state.clone();
         let action = next.apply(StreamEvent::of(delta));
@@ -434,7 +442,7 @@ impl Table {
         let Some(entry) = self.slots[index].entry.as_mut() else { return Poll::Ready(None) };
         entry.queued_bytes += charged;
         if let Some(frame) = frame {
-            entry.push(frame);
+            entry.push(Chunk { data: frame, frames: 1, charge: charged });
         }
         entry.state = next;
         if let (Some(lender), Some(window), StreamState::Ended(_)) = (lender, &mut entry.window, &entry.state) {
@@ -476,11 +484,12 @@ impl Entry {
         self.consumer.take()
     }
 
-    /// Ends the body before its waiting frames, which the consumer will not get, with what they were charged. This replaces
+    /// Ends the body before its waiting chunks, which the consumer will not get, with what they were charged. This replaces
     /// an end that the consumer has not seen yet.
-    fn abandon(&mut self, error: StreamError) -> (VecDeque<Bytes>, usize) {
+    fn abandon(&mut self, error: StreamError) -> (VecDeque<Chunk>, usize) {
         self.state = StreamState::Ended(Err(error));
-        (mem::take(&mut self.frames), mem::take(&mut self.queued_bytes))
+        self.frames = 0;
+        (mem::take(&mut self.chunks), mem::take(&mut self.queued_bytes))
     }
 }
 

@@ -270,7 +270,9 @@ impl Receiver {
             match &mut self.input {
                 Input::Stdio(input, framer) => {
                     match framer.poll_line() {
-                        Ok(Some(bytes)) => return Incoming::Message { bytes, binary: false },
+                        Ok(Some(line)) => {
+                            return Incoming::Message { bytes: Bytes::copy_from_slice(line), binary: false };
+                        }
                         Ok(None) => {}
                         Err(error) => return Incoming::Garbage(error.to_string()),
                     }

@@ -7,7 +7,7 @@ use super::limits::BATCH_KEPT_BYTES;
 /// Whoever fills a batch and whoever sends it each keep one, and swap: no frame is copied or allocated on the way.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The frames, each with its line end.
+    /// The frames, each with its line end; behind them what earlier frames have left, so that nothing has to be zeroed again.
     text: Vec<u8>,
     /// Where each frame ends in `text`, in front of its line end.
     ends: Vec<usize>,
@@ -16,16 +16,30 @@ pub struct Batch {
 impl Batch {
     /// Adds a frame, which must hold no line end.
     pub fn push(&mut self, frame: &[u8]) {
-        self.write(|text| text.extend_from_slice(frame));
+        self.write(frame.len(), |out| {
+            out.copy_from_slice(frame);
+            frame.len()
+        });
     }
 
-    /// Adds a frame that is appended to what it is given.
-    pub fn write(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.text.len();
-        frame(&mut self.text);
-        debug_assert!(!self.text[start..].contains(&b'\n'), "JSON text escapes line ends");
-        self.ends.push(self.text.len());
-        self.text.push(b'\n');
+    /// Adds a frame of at most so many bytes: `frame` writes it to the start of what it is given and returns its length, which
+    /// is returned here as well.
+    pub fn write(&mut self, most: usize, frame: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        let start = self.used();
+        if self.text.len() < start + most + 1 {
+            self.text.resize((start + most + 1).max(self.text.len() * 2), 0);
+        }
+        let length = frame(&mut self.text[start..start + most]);
+        let end = start + length;
+        debug_assert!(!self.text[start..end].contains(&b'\n'), "JSON text escapes line ends");
+        self.text[end] = b'\n';
+        self.ends.push(end);
+        length
+    }
+
+    /// Bytes of all frames with their line ends.
+    fn used(&self) -> usize {
+        self.ends.last().map_or(0, |end| end + 1)
     }
 
     /// The frames without their line ends.
@@ -41,7 +55,7 @@ impl Batch {
 
     /// All frames as lines.
     pub fn lines(&self) -> &[u8] {
-        &self.text
+        &self.text[..self.used()]
     }
 
     /// How many frames there are.
@@ -56,7 +70,7 @@ impl Batch {
 
     /// Empties it. Memory for [`BATCH_KEPT_BYTES`] is kept for the next frames, so that one large frame is no lasting cost.
     pub fn clear(&mut self) {
-        self.text.clear();
+        self.text.truncate(BATCH_KEPT_BYTES);
         self.text.shrink_to(BATCH_KEPT_BYTES);
         self.ends.clear();
         self.ends.shrink_to(BATCH_KEPT_BYTES / size_of::<usize>());

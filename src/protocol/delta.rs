@@ -1,15 +1,25 @@
 //! One piece of a streamed body: the notification `http/request/bodyDelta`.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `encoder` | the data frames of a stream on their way out |
+//! | `encoded` | data frames on their way in, without reading JSON |
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::base64;
 use super::error::ErrorKind;
 use super::http::{ParamsError, wrong};
 use super::limits::DELTA_BYTES;
+
+mod encoded;
+mod encoder;
+
+pub use self::encoded::EncodedDelta;
+pub use self::encoder::DeltaEncoder;
 
 /// The notification that carries a piece of a streamed body.
 pub const DELTA_METHOD: &str = "http/request/bodyDelta";
@@ -66,10 +76,10 @@ impl BodyDelta {
         let member = |member, expected| DeltaFault::Member(wrong(member, expected));
         let bad_base64 = member("deltaBase64", "standard base64 with padding");
         let encoded = params.get("deltaBase64").and_then(Value::as_str).ok_or(bad_base64)?;
-        if encoded.len() > DELTA_BYTES.div_ceil(3) * 4 {
+        if encoded.len() > base64::encoded_bytes(DELTA_BYTES) {
             return Err(DeltaFault::TooLong);
         }
-        let data = Bytes::from(STANDARD.decode(encoded).map_err(|_| bad_base64)?);
+        let data = base64::decode(encoded.as_bytes()).ok_or(bad_base64)?;
         if data.len() > DELTA_BYTES {
             return Err(DeltaFault::TooLong);
         }
@@ -104,10 +114,7 @@ impl BodyDelta {
         out.extend_from_slice(b",\"seq\":");
         out.extend_from_slice(self.seq.to_string().as_bytes());
         out.extend_from_slice(b",\"deltaBase64\":\"");
-        let start = out.len();
-        out.resize(start + self.data.len().div_ceil(3) * 4, 0);
-        let written = STANDARD.encode_slice(&self.data, &mut out[start..]);
-        debug_assert_eq!(written, Ok(out.len() - start), "padded base64 has this exact length");
+        base64::push(out, &self.data);
         out.extend_from_slice(if self.done { b"\",\"done\":true" } else { b"\",\"done\":false" });
         out.extend_from_slice(b",\"error\":");
         match &self.error {
@@ -128,6 +135,8 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::Engine as _;
+    use ::base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;

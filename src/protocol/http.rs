@@ -5,13 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::base64;
 use super::error::{INVALID_PARAMS, RpcError};
-use super::limits::decoded_bytes;
 
 /// The method that starts an exchange.
 pub const REQUEST_METHOD: &str = "http/request";
@@ -158,7 +156,7 @@ impl RequestParams {
             "streamResponse": self.stream_response,
         });
         if let Some(body) = &self.body {
-            params["bodyBase64"] = STANDARD.encode(body).into();
+            params["bodyBase64"] = base64::encode(body).into();
         }
         if let Some(timeout) = self.timeout {
             params["timeoutMs"] = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).into();
@@ -220,7 +218,7 @@ impl ResponseHeader {
             Err(_) => json!({
                 "name": self.name,
                 "value": String::from_utf8_lossy(&self.value),
-                "valueBase64": STANDARD.encode(&self.value),
+                "valueBase64": base64::encode(&self.value),
             }),
         }
     }
@@ -253,7 +251,7 @@ impl ResponseHead {
         json!({
             "status": self.status,
             "headers": self.headers.iter().map(ResponseHeader::to_value).collect::<Vec<_>>(),
-            "bodyBase64": STANDARD.encode(&self.body),
+            "bodyBase64": base64::encode(&self.body),
         })
     }
 
@@ -285,12 +283,8 @@ fn text(object: &mut Map<String, Value>, member: &'static str) -> Result<String,
     }
 }
 
-/// Standard alphabet, with padding, nothing else.
 fn decode_base64(value: &Value) -> Option<Bytes> {
-    let encoded = value.as_str()?;
-    let mut bytes = Vec::with_capacity(decoded_bytes(encoded.len()));
-    STANDARD.decode_vec(encoded, &mut bytes).ok()?;
-    Some(bytes.into())
+    base64::decode(value.as_str()?.as_bytes())
 }
 
 #[cfg(test)]

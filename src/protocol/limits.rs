@@ -113,8 +113,3 @@ impl Default for SessionLimits {
         }
     }
 }
-
-/// Bytes that a base64 text of `encoded` bytes decodes to at most.
-pub const fn decoded_bytes(encoded: usize) -> usize {
-    encoded / 4 * 3 + 3
-}

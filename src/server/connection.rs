@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::upstream::Upstream;
 use crate::protocol::batch::Batch;
 use crate::protocol::session::{CloseReason as Reason, Extensions};
-use crate::transport::{CloseReason, Connection, Reader, TransportError, Writer};
+use crate::transport::{CloseReason, Connection, Frame, Reader, TransportError, Writer};
 
 /// How long replies that are already computed may take to be sent when the connection ends (CLOSE-5).
 const FLUSH_TIME: Duration = Duration::from_secs(1);
@@ -121,18 +121,24 @@ async fn receive(
             }
             Phase::Stopped => return CloseReason::Done,
         }
+        match reader.buffered().and_then(|frame| frame.map(Frame::text).transpose()) {
+            Ok(Some(frame)) => {
+                take(frame, shared, sessions, &mut attached, &mut exchanges);
+                // A read can bring many frames.
+                tokio::task::consume_budget().await;
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => return broken(&error, shared),
+        }
         tokio::select! {
-            frame = reader.next() => match frame {
-                Ok(Some(frame)) => take(&frame, shared, sessions, &mut attached, &mut exchanges),
-                Ok(None) => {
+            filled = reader.fill() => match filled {
+                Ok(true) => {}
+                Ok(false) => {
                     tracing::debug!("the client ended the connection");
                     return CloseReason::Done;
                 }
-                Err(error) => {
-                    tracing::info!(%error, "the connection broke");
-                    shared.metrics.limit_met(Limit::Message, u64::from(matches!(error, TransportError::TooLong { .. })));
-                    return CloseReason::of(&error);
-                }
+                Err(error) => return broken(&error, shared),
             },
             () = shared.startable.notified() => {}
             Some(ended) = exchanges.ended() => if panicked(ended) {
@@ -156,6 +162,13 @@ async fn receive(
             },
         }
     }
+}
+
+/// Says that the client can be read no more.
+fn broken(error: &TransportError, shared: &Shared) -> CloseReason {
+    tracing::info!(%error, "the connection broke");
+    shared.metrics.limit_met(Limit::Message, u64::from(matches!(error, TransportError::TooLong { .. })));
+    CloseReason::of(error)
 }
 
 /// A panic is a bug of this executor, and its call would never be answered: the connection ends.

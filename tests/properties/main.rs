@@ -15,6 +15,8 @@
 //! - A client session: whatever an executor sends, each consumer sees what an oracle says, is woken when there is something to
 //!   see, and leaves nothing behind.
 //! - The client's route table does what an oracle says, under any operations.
+//! - A delta that is found without reading JSON is what JSON says.
+//! - A run of frames that came together is what its frames are one by one.
 //! - Credit: what executors may send together fits the bound of what may wait, in every state; a stream that keeps to its credit
 //!   loses nothing; a consumer that has read everything is never left without; all that was lent comes back.
 //! - A client and an executor: a relay between them drops, repeats, reorders and damages frames, and cuts the connection anywhere.
@@ -39,15 +41,25 @@ mod client_session_law;
 #[path = "../../fuzz/credit.rs"]
 mod credit_law;
 
+#[expect(unreachable_pub, reason = "fuzzing uses it from outside")]
+#[path = "../../fuzz/delta.rs"]
+mod delta_law;
+
 #[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
 #[path = "../../fuzz/route_table.rs"]
 mod route_table;
 
+#[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
+#[path = "../../fuzz/runs.rs"]
+mod runs_law;
+
 mod client_session;
 mod codec;
 mod credit;
+mod delta;
 mod framing;
 mod pair;
 mod routes_operations;
+mod runs;
 mod server_session;
 mod stream;

@@ -81,6 +81,8 @@ impl Executor {
                     .map_err(|error| Failure(format!("cannot start {program}: {error}")))?;
                 let output = child.stdout.take().expect("standard output was asked to be a pipe");
                 let input = child.stdin.take().expect("standard input was asked to be a pipe");
+                #[cfg(unix)]
+                lines::widen_pipe(&output);
                 Ok((lines::connection(output, input), Some(child)))
             }
         }

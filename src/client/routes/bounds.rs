@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::chunk::Chunk;
 use super::credit::BeyondCredit;
 use super::{Answer, Entry, Key, Table};
 use crate::protocol::delta::BodyDelta;
@@ -44,7 +45,7 @@ pub(super) enum Room {
 
 impl Table {
     /// Judges both bounds, and makes room where another stream has to pay for it.
-    pub(super) fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Bytes>>) -> Room {
+    pub(super) fn room_for(&mut self, key: Key, delta: &BodyDelta, evicted: &mut Vec<VecDeque<Chunk>>) -> Room {
         let Limits { queue_frames, queue_bytes, .. } = self.limits;
         let received = delta.data.len();
         if let Some(window) = self.entry(key).and_then(|entry| entry.window.as_mut()) {
@@ -55,7 +56,7 @@ impl Table {
             };
         }
         let charge = self.charge(&delta.data);
-        let waiting = self.entry(key).map_or(0, |entry| entry.frames.len());
+        let waiting = self.entry(key).map_or(0, |entry| entry.frames);
         let frames_full = waiting >= queue_frames && !delta.is_terminal();
         let bytes_full = self.queued_bytes + charge > queue_bytes;
         if !frames_full && !bytes_full {
@@ -76,15 +77,14 @@ impl Table {
         if self.evict_for(charge, pays, evicted) { Room::Free } else { full(Overflow::Bytes(queue_bytes)) }
     }
 
-    /// The next frame of a stream, and its bytes back to the budget.
-    pub(super) fn take_frame(&mut self, key: Key) -> Option<Bytes> {
-        let frame = self.entry(key)?.frames.pop_front()?;
-        let charged = self.charge(&frame);
-        self.queued_bytes -= charged;
-        if let Some(entry) = self.entry(key) {
-            entry.queued_bytes -= charged;
-        }
-        Some(frame)
+    /// The next chunk of a stream, and its bytes back to the budget.
+    pub(super) fn take_chunk(&mut self, key: Key) -> Option<Bytes> {
+        let entry = self.entry(key)?;
+        let Chunk { data, frames, charge } = entry.chunks.pop_front()?;
+        entry.frames -= frames;
+        entry.queued_bytes -= charge;
+        self.queued_bytes -= charge;
+        Some(data)
     }
 
     /// What a waiting frame costs of the byte budget. With credit small frames are joined, and cost no more than their bytes.
@@ -94,7 +94,7 @@ impl Table {
 
     /// Ends the streams that have to pay, the largest first, until so many more bytes fit. False when all of them would not be
     /// enough: then none pays in vain.
-    fn evict_for(&mut self, charge: usize, pays: impl Fn(&Entry) -> bool, evicted: &mut Vec<VecDeque<Bytes>>) -> bool {
+    fn evict_for(&mut self, charge: usize, pays: impl Fn(&Entry) -> bool, evicted: &mut Vec<VecDeque<Chunk>>) -> bool {
         let payers = self.slots.iter().filter_map(|slot| slot.entry.as_ref()).filter(|entry| pays(entry));
         let evictable: usize = payers.map(|entry| entry.queued_bytes).sum();
         if self.queued_bytes - evictable + charge > self.limits.queue_bytes {
@@ -104,10 +104,10 @@ impl Table {
             let payers = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()).filter(|entry| pays(entry));
             let largest = payers.max_by_key(|entry| entry.queued_bytes).expect("payers hold what is missing");
             let overflow = StreamError::Overflow(Overflow::Bytes(self.limits.queue_bytes));
-            let (frames, returned) = largest.abandon(overflow);
+            let (chunks, returned) = largest.abandon(overflow);
             self.queued_bytes -= returned;
             // No wake: its consumer does not wait for frames, it was woken for the first of these.
-            evicted.push(frames);
+            evicted.push(chunks);
         }
         true
     }

@@ -9,8 +9,9 @@
 
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
+use super::chunk::Chunk;
 use super::{Entry, Key, Limits, Table};
 use crate::protocol::limits::{CREDIT_FIRST_BYTES, CREDIT_WINDOW_BYTES, QUEUE_JOINED_BYTES};
 
@@ -166,15 +167,19 @@ impl Table {
 }
 
 impl Entry {
-    /// Adds a frame. Small frames of a stream with credit are joined: their number has no bound, only their bytes have.
-    pub(super) fn push(&mut self, frame: Bytes) {
-        match self.frames.back_mut() {
-            Some(last) if self.window.is_some() && last.len() + frame.len() <= QUEUE_JOINED_BYTES => {
-                let mut joined = mem::take(last).try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-                joined.extend_from_slice(&frame);
-                *last = joined.freeze();
+    /// Adds a chunk. Small ones of a stream with credit are joined: their number has no bound, only their bytes have.
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        self.frames += chunk.frames;
+        match self.chunks.back_mut() {
+            Some(last) if self.window.is_some() && last.data.len() + chunk.data.len() <= QUEUE_JOINED_BYTES => {
+                let data = mem::take(&mut last.data);
+                let mut joined = data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                joined.extend_from_slice(&chunk.data);
+                last.data = joined.freeze();
+                last.frames += chunk.frames;
+                last.charge += chunk.charge;
             }
-            _ => self.frames.push_back(frame),
+            _ => self.chunks.push_back(chunk),
         }
     }
 }

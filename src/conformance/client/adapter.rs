@@ -236,7 +236,7 @@ async fn read(
     loop {
         match framer.poll_line() {
             Ok(Some(line)) => {
-                let told = decode(&line).and_then(|line| switchboard.lock().route(line));
+                let told = decode(line).and_then(|line| switchboard.lock().route(line));
                 match told {
                     Ok(None) => {}
                     Ok(Some((events, line))) => {
@@ -244,8 +244,8 @@ async fn read(
                         let _ = events.send((Instant::now(), What::Heard { line })).await;
                     }
                     Err(fault) => {
-                        let what = What::Broken { reason: wrong(&fault, &line) };
-                        let concerned = switchboard.lock().concerned(&line);
+                        let what = What::Broken { reason: wrong(&fault, line) };
+                        let concerned = switchboard.lock().concerned(line);
                         for events in concerned {
                             let _ = events.send((Instant::now(), what.clone())).await;
                         }

@@ -43,7 +43,7 @@ pub async fn serve<C: ClientUnderTest>(
     let mut framer = LineFramer::new(LINE_BYTES);
     loop {
         while let Some(line) = framer.poll_line().map_err(|error| bad(&error))? {
-            let value: serde_json::Value = serde_json::from_slice(&line).map_err(|error| bad(&error))?;
+            let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| bad(&error))?;
             let goes_on = match serde_json::from_value::<Command>(value.clone()) {
                 Ok(Command { id, order }) => server.handle(id, order).await?,
                 Err(error) => {

@@ -7,7 +7,7 @@ use super::Session;
 use super::queue::Queued;
 use crate::protocol::cancel::{CANCEL_METHOD, CancelParams, CancelResult};
 use crate::protocol::credit::CreditParams;
-use crate::protocol::delta::BodyDelta;
+use crate::protocol::delta::{BodyDelta, DeltaEncoder};
 use crate::protocol::error::{ErrorKind, INTERNAL_ERROR, RpcError};
 use crate::protocol::http::{REQUEST_METHOD, RequestParams, ResponseHead};
 use crate::protocol::id::Id;
@@ -51,6 +51,8 @@ pub(super) enum Progress {
     Body {
         /// The `seq` of the next delta.
         seq: u64,
+        /// Writes the deltas.
+        encoder: DeltaEncoder,
     },
 }
 
@@ -78,7 +80,7 @@ impl Session {
         if !matches!(exchange.progress, Progress::Head) {
             return;
         }
-        exchange.progress = Progress::Body { seq: 1 };
+        exchange.progress = Progress::Body { seq: 1, encoder: DeltaEncoder::new(&exchange.request_id) };
         self.waiting_heads -= 1;
         // Answered now; an id may be long, and many streams may be active.
         let call = std::mem::replace(&mut exchange.call, Id::Integer(0));
@@ -91,17 +93,14 @@ impl Session {
     #[must_use = "what is given back was not sent"]
     pub fn handle_chunk(&mut self, id: ExchangeId, mut data: Bytes) -> Bytes {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return Bytes::new() };
-        let Progress::Body { seq } = &mut exchange.progress else { return Bytes::new() };
+        let Progress::Body { seq, encoder } = &mut exchange.progress else { return Bytes::new() };
         let allowed = exchange.credit.map_or(data.len(), |credit| data.len().min(saturating(credit)));
         let rest = data.split_off(allowed);
         exchange.waits_for_credit = !rest.is_empty();
         exchange.credit = exchange.credit.map(|credit| credit - allowed as u64);
-        for start in (0..data.len()).step_by(DELTA_BYTES) {
-            let piece = data.slice(start..data.len().min(start + DELTA_BYTES));
-            let request_id = exchange.request_id.clone();
-            let delta = BodyDelta { request_id, seq: *seq, data: piece, done: false, error: None, error_kind: None };
+        for piece in data.chunks(DELTA_BYTES) {
+            self.outbox.push_data(encoder, *seq, piece);
             *seq += 1;
-            self.outbox.push_delta(&delta);
         }
         rest
     }
@@ -133,9 +132,9 @@ impl Session {
 
     /// Takes the clean end of a streamed body.
     pub fn handle_end(&mut self, id: ExchangeId) {
-        let Some(&Progress::Body { seq }) = self.progress(id) else { return };
+        let Some(&Progress::Body { seq, .. }) = self.progress(id) else { return };
         if let Some(exchange) = self.release(id) {
-            self.outbox.push_delta(&terminal(exchange.request_id, seq, None));
+            self.outbox.push_terminal(&terminal(exchange.request_id, seq, None));
         }
     }
 
@@ -150,8 +149,8 @@ impl Session {
     /// Takes the failure of an exchange: an error reply before its head, an error in the terminal frame after it.
     pub fn handle_failure(&mut self, id: ExchangeId, error: RpcError) {
         match self.release(id) {
-            Some(Exchange { request_id, progress: Progress::Body { seq }, .. }) => {
-                self.outbox.push_delta(&terminal(request_id, seq, Some(error)));
+            Some(Exchange { request_id, progress: Progress::Body { seq, .. }, .. }) => {
+                self.outbox.push_terminal(&terminal(request_id, seq, Some(error)));
             }
             Some(Exchange { call, .. }) => self.reply_error(call, error),
             None => {}

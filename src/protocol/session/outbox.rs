@@ -5,7 +5,7 @@ use std::mem;
 use bytes::Bytes;
 
 use crate::protocol::batch::Batch;
-use crate::protocol::delta::BodyDelta;
+use crate::protocol::delta::{BodyDelta, DeltaEncoder};
 
 /// One queue for replies and deltas, so that their order is the order in which they were made.
 #[derive(Debug, Default)]
@@ -24,16 +24,20 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, frame: &[u8]) {
-        self.write(|text| text.extend_from_slice(frame));
+        self.batch.push(frame);
+        self.bytes += frame.len();
     }
 
-    pub(super) fn push_delta(&mut self, delta: &BodyDelta) {
-        self.write(|text| delta.encode_into(text));
+    /// Adds a data frame.
+    pub(super) fn push_data(&mut self, encoder: &DeltaEncoder, seq: u64, data: &[u8]) {
+        self.bytes += encoder.write(seq, data, &mut self.batch);
     }
 
-    fn write(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
-        self.batch.write(frame);
-        self.bytes += self.batch.frame(self.batch.len() - 1).len();
+    /// Adds a terminal frame.
+    pub(super) fn push_terminal(&mut self, delta: &BodyDelta) {
+        let mut frame = Vec::new();
+        delta.encode_into(&mut frame);
+        self.push(&frame);
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
