@@ -11,6 +11,7 @@
 //! | `request` | what is sent to an origin, checked |
 //! | `redirect` | which request follows a redirect |
 //! | `upstream`, `connector` | the HTTP client, its TCP connections |
+//! | `origin`, `pool` | one connection to an origin with the exchange on it, connections that wait for another |
 //! | [`limits`] | every bound that can be chosen |
 //! | [`destination`] | where requests may go |
 //! | [`proxy`], [`roots`] | proxies of the environment, trusted certificate authorities |
@@ -33,7 +34,9 @@ mod front;
 mod keepalive;
 pub mod limits;
 mod metrics;
+mod origin;
 mod phase;
+mod pool;
 pub mod proxy;
 mod record;
 mod redirect;
@@ -171,6 +174,8 @@ impl Server {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept");
+                        // It may be for want of descriptors.
+                        self.upstream.close_idle();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

@@ -2,32 +2,35 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use tokio::task::coop::consume_budget;
 
 use super::failure;
 use super::limits::IdleTime;
+use super::origin::OriginBody;
 use super::reply::Reply;
 use crate::protocol::error::RpcError;
 use crate::protocol::limits::JOINED_DELTA_BYTES;
+
+/// One read of a body: bytes, or `None` at its end.
+type Read = Result<Option<Bytes>, RpcError>;
 
 /// Hands a body on while it comes. The origin is read only while the client keeps up.
 ///
 /// # Errors
 ///
 /// Why the body is not whole, after all bytes before that were handed on.
-pub(super) async fn pump(mut body: Incoming, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
-    loop {
-        let (data, next) = read_ready(&mut body, idle).await;
-        if !data.is_empty() {
-            reply.chunk(data).await;
-        }
-        match next {
-            Next::More => {}
-            Next::End => return Ok(()),
-            Next::Failed(error) => return Err(error),
-        }
+pub(super) async fn pump(mut body: OriginBody, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
+    let mut buffer = BytesMut::new();
+    let mut read = next(&mut body, idle).await;
+    while let Some(data) = read? {
+        let (delta, beyond) = join(&mut body, data, &mut buffer);
+        body.beside(reply.chunk(delta)).await;
+        read = match beyond {
+            Some(read) => read,
+            None => next(&mut body, idle).await,
+        };
     }
+    Ok(())
 }
 
 /// Collects a body.
@@ -35,59 +38,57 @@ pub(super) async fn pump(mut body: Incoming, reply: &Reply, idle: IdleTime) -> R
 /// # Errors
 ///
 /// Why the body is not whole, or that it is longer than `limit` bytes.
-pub(super) async fn collect(mut body: Incoming, limit: usize, idle: IdleTime) -> Result<Bytes, RpcError> {
-    if body.size_hint().lower() > limit as u64 {
+pub(super) async fn collect(mut body: OriginBody, limit: usize, idle: IdleTime) -> Result<Bytes, RpcError> {
+    if body.least_bytes() > limit as u64 {
         return Err(failure::body_too_long(limit));
     }
     let mut whole = BytesMut::new();
-    while let Some(data) = idle.bound(next_data(&mut body)).await? {
+    while let Some(data) = next(&mut body, idle).await? {
         if whole.len() + data.len() > limit {
             return Err(failure::body_too_long(limit));
         }
         whole.extend_from_slice(&data);
+        // Small chunks may be ready for a long time.
+        consume_budget().await;
     }
     Ok(whole.freeze())
 }
 
-/// What comes after the bytes of one read.
-enum Next {
-    /// Perhaps more.
-    More,
-    /// Nothing: the body is whole.
-    End,
-    /// Nothing: it broke off.
-    Failed(RpcError),
+/// Reads what is ready of a body that nobody wants, so that its connection can be used again; a long one is not worth it.
+pub(super) fn discard(mut body: OriginBody) {
+    let mut bytes = 0;
+    while bytes < JOINED_DELTA_BYTES
+        && let Some(Ok(Some(data))) = body.data().now_or_never()
+    {
+        bytes += data.len();
+    }
 }
 
-/// Waits for bytes, then joins small chunks that are there already.
-async fn read_ready(body: &mut Incoming, idle: IdleTime) -> (Bytes, Next) {
-    let first = match idle.bound(next_data(body)).await {
-        Ok(Some(data)) => data,
-        Ok(None) => return (Bytes::new(), Next::End),
-        Err(error) => return (Bytes::new(), Next::Failed(error)),
-    };
+/// Waits for bytes; a timer runs only if there are none yet.
+async fn next(body: &mut OriginBody, idle: IdleTime) -> Read {
+    match body.data().now_or_never() {
+        Some(read) => read,
+        None => idle.bound(body.data()).await,
+    }
+}
+
+/// Joins small chunks that are there already behind the first, in the buffer; and what was read beyond them. A chunk that is alone
+/// or long is not copied. Once the result is dropped, the buffer is as good as new.
+fn join(body: &mut OriginBody, first: Bytes, buffer: &mut BytesMut) -> (Bytes, Option<Read>) {
     if first.len() >= JOINED_DELTA_BYTES {
-        return (first, Next::More);
+        return (first, None);
     }
-    let mut joined = BytesMut::from(first);
-    while joined.len() < JOINED_DELTA_BYTES {
-        match next_data(body).now_or_never() {
-            None => break,
-            Some(Ok(Some(data))) => joined.extend_from_slice(&data),
-            Some(Ok(None)) => return (joined.freeze(), Next::End),
-            Some(Err(error)) => return (joined.freeze(), Next::Failed(error)),
+    let mut alone = Some(first);
+    loop {
+        let bytes = alone.as_ref().map_or(buffer.len(), Bytes::len);
+        match body.data().now_or_never() {
+            Some(Ok(Some(data))) if bytes + data.len() <= JOINED_DELTA_BYTES => {
+                if let Some(first) = alone.take() {
+                    buffer.extend_from_slice(&first);
+                }
+                buffer.extend_from_slice(&data);
+            }
+            beyond => return (alone.unwrap_or_else(|| buffer.split().freeze()), beyond),
         }
     }
-    (joined.freeze(), Next::More)
-}
-
-/// The next bytes, trailers left out. Cancel safe.
-async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, RpcError> {
-    while let Some(frame) = body.frame().await {
-        match frame.map_err(|error| failure::in_body(&error))?.into_data() {
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
-            _ => {}
-        }
-    }
-    Ok(None)
 }

@@ -4,10 +4,10 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::Response;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::limits::IdleTime;
+use super::origin::OriginBody;
 use super::reply::Reply;
 use super::request::OriginRequest;
 use super::upstream::Upstream;
@@ -69,7 +69,7 @@ async fn fetch(
     policy: RedirectPolicy,
     upstream: &Upstream,
     idle: IdleTime,
-) -> Result<Response<Incoming>, RpcError> {
+) -> Result<Response<OriginBody>, RpcError> {
     for _ in 0..=REDIRECT_HOPS {
         let response = idle.bound(upstream.send(&request)).await?;
         if policy == RedirectPolicy::Stop {
@@ -77,21 +77,24 @@ async fn fetch(
         }
         match redirect::follow(&request, response.status(), response.headers())? {
             None => return Ok(response),
-            Some(next) => request = next,
+            Some(next) => {
+                body::discard(response.into_body());
+                request = next;
+            }
         }
     }
     Err(failure::too_many_redirects())
 }
 
-async fn hand_on(response: Response<Incoming>, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
-    let (head, body) = response.into_parts();
-    reply.head(to_head(&head, Bytes::new())).await;
+async fn hand_on(response: Response<OriginBody>, reply: &Reply, idle: IdleTime) -> Result<(), RpcError> {
+    let (head, mut body) = response.into_parts();
+    body.beside(reply.head(to_head(&head, Bytes::new()))).await;
     body::pump(body, reply, idle).await?;
     reply.end().await;
     Ok(())
 }
 
-async fn hand_over(response: Response<Incoming>, reply: &Reply, limit: usize, idle: IdleTime) -> Result<(), RpcError> {
+async fn hand_over(response: Response<OriginBody>, reply: &Reply, limit: usize, idle: IdleTime) -> Result<(), RpcError> {
     let (head, body) = response.into_parts();
     let body = body::collect(body, limit, idle).await?;
     reply.buffered(to_head(&head, body)).await;

@@ -60,28 +60,27 @@ pub(super) fn no_roots() -> RpcError {
     failed(ErrorKind::Tls, "this executor has no trusted TLS certificates")
 }
 
-/// No response head came.
-pub(super) fn before_head(error: &hyper_util::client::legacy::Error, head_bytes: usize) -> RpcError {
-    if let Some(connect) = find::<ConnectError>(error) {
-        return match connect {
-            ConnectError::Dns => failed(ErrorKind::Dns, "the origin's name did not resolve"),
-            ConnectError::Denied => failed(ErrorKind::Denied, "this executor's policy refuses the destination"),
-            ConnectError::Proxy => failed(
-                ErrorKind::Connect,
-                "the executor's proxy could not be reached or opened no tunnel to the origin",
-            ),
-            ConnectError::Tcp(_) => failed(ErrorKind::Connect, "could not connect to the origin"),
-        };
-    }
-    if error.is_connect() {
-        return failed(ErrorKind::Tls, "the TLS handshake with the origin failed");
-    }
-    match find::<hyper::Error>(error) {
-        Some(error) if error.is_parse_too_large() => {
-            failed(ErrorKind::Limit, &format!("response head has too many fields or exceeds {head_bytes} bytes"))
+/// No connection could be opened.
+pub(super) fn no_connection(error: &(dyn Error + 'static)) -> RpcError {
+    match find::<ConnectError>(error) {
+        Some(ConnectError::Dns) => failed(ErrorKind::Dns, "the origin's name did not resolve"),
+        Some(ConnectError::Denied) => failed(ErrorKind::Denied, "this executor's policy refuses the destination"),
+        Some(ConnectError::Proxy) => {
+            failed(ErrorKind::Connect, "the executor's proxy could not be reached or opened no tunnel to the origin")
         }
-        Some(error) if error.is_parse() => failed(ErrorKind::Protocol, "the origin's response head is not HTTP"),
-        _ => failed(ErrorKind::Reset, "the origin ended the connection before its response head was complete"),
+        Some(ConnectError::Tcp(_)) => failed(ErrorKind::Connect, "could not connect to the origin"),
+        None => failed(ErrorKind::Tls, "the TLS handshake with the origin failed"),
+    }
+}
+
+/// No response head came.
+pub(super) fn before_head(error: &hyper::Error, head_bytes: usize) -> RpcError {
+    if error.is_parse_too_large() {
+        failed(ErrorKind::Limit, &format!("response head has too many fields or exceeds {head_bytes} bytes"))
+    } else if error.is_parse() {
+        failed(ErrorKind::Protocol, "the origin's response head is not HTTP")
+    } else {
+        failed(ErrorKind::Reset, "the origin ended the connection before its response head was complete")
     }
 }
 
