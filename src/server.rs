@@ -175,7 +175,7 @@ impl Server {
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept");
                         // It may be for want of descriptors.
-                        self.upstream.close_idle();
+                        self.upstream.pool().clear();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

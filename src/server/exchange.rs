@@ -94,7 +94,12 @@ async fn hand_on(response: Response<OriginBody>, reply: &Reply, idle: IdleTime) 
     Ok(())
 }
 
-async fn hand_over(response: Response<OriginBody>, reply: &Reply, limit: usize, idle: IdleTime) -> Result<(), RpcError> {
+async fn hand_over(
+    response: Response<OriginBody>,
+    reply: &Reply,
+    limit: usize,
+    idle: IdleTime,
+) -> Result<(), RpcError> {
     let (head, body) = response.into_parts();
     let body = body::collect(body, limit, idle).await?;
     reply.buffered(to_head(&head, body)).await;

@@ -121,11 +121,9 @@ impl OriginConnection {
             response.as_mut().poll(cx)
         });
         match response.await {
-            Ok(response) => Ok(response.map(|incoming| OriginBody {
-                incoming,
-                connection: Some(self),
-                pool: Arc::clone(pool),
-            })),
+            Ok(response) => {
+                Ok(response.map(|incoming| OriginBody { incoming, connection: Some(self), pool: Arc::clone(pool) }))
+            }
             Err(failed) => Err(SendError { unsent: failed.message().is_some(), error: failed.into_error() }),
         }
     }

@@ -200,5 +200,5 @@ async fn sweep(pool: Weak<Pool>, bell: Arc<Bell>) {
     }
 }
 
-
-
+#[cfg(test)]
+mod tests;

@@ -50,9 +50,9 @@ impl Upstream {
         &self.limits
     }
 
-    /// Closes all connections to origins that nobody uses.
-    pub(super) fn close_idle(&self) {
-        self.pool.clear();
+    /// Connections to origins that nobody uses.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Sends one request and waits for the head of its response. Dropping the future, or later the body, closes the
