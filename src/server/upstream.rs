@@ -66,6 +66,7 @@ impl Upstream {
         loop {
             let pooled = self.pool.take(&key);
             let reused = pooled.is_some();
+            tracing::trace!(reused, "a request to the origin");
             let connection = match pooled {
                 Some(connection) => connection,
                 None => self.connect(key.clone(), &request.uri).await?,
