@@ -88,6 +88,8 @@ impl Pool {
             let pool = Arc::downgrade(self);
             tokio::spawn(async move {
                 let sent = poll_fn(|cx| {
+                    // Twice: hyper asks for the next request in the poll behind the one that wrote the last byte.
+                    connection.drive(cx);
                     connection.drive(cx);
                     if connection.is_idle() || connection.is_closed() { Poll::Ready(()) } else { Poll::Pending }
                 });
