@@ -255,7 +255,7 @@ async fn a_request_is_sent_to_its_end_although_its_response_is_whole() {
     answered.send(()).expect("it waits");
     let unsent = Arc::clone(&upstream.pool().unsent);
     let all = u32::try_from(UNSENT_REQUESTS).expect("a few");
-    timeout(PATIENCE, unsent.acquire_many(all)).await.expect("it is sent").expect("open");
+    drop(timeout(PATIENCE, unsent.acquire_many(all)).await.expect("it is sent").expect("open"));
     assert_eq!(whole(head(&upstream, &url, json!({})).await).await, b"hello");
     timeout(PATIENCE, origin).await.expect("one connection").expect("no panic");
 }
