@@ -143,8 +143,7 @@ async fn small_chunks_that_are_there_already_are_joined() {
     let mut peer = Peer::ready().await;
     peer.request("s", &origin.url("/"), true).await;
     let (body, terminal) = peer.stream().await;
-    assert!(body == chunks.concat().into_bytes());
-    assert!(terminal["seq"].as_u64().is_some_and(|deltas| deltas < 200), "{terminal}");
+    assert!(body == chunks.concat().as_bytes() && terminal["seq"].as_u64() < Some(200), "{terminal}");
     peer.request("b", &origin.url("/"), false).await;
     assert!(peer.next().await["result"]["bodyBase64"] == STANDARD.encode(body));
 }
