@@ -12,6 +12,7 @@
 //! | `routes`: [`route_table`] | the client's route table does what an oracle says, under any sequence of operations |
 //! | [`runs`] | frames that came together leave a route table as they do one by one |
 //! | [`server_session`] | one connection of the executor answers each request once, numbers and ends each stream, and keeps its bounds |
+//! | [`websocket`] | any chunking of any bytes gives the messages and the kind of end that another library gives |
 //!
 //! The package in this folder compiles this file as a library for cargo-fuzz; the package above compiles it as the test `seeds`,
 //! which replays every committed seed.
@@ -28,6 +29,7 @@ pub mod message;
 pub mod route_table;
 pub mod runs;
 pub mod server_session;
+pub mod websocket;
 
 use exec_http::protocol;
 

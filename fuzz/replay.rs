@@ -28,6 +28,7 @@ laws! {
     routes: route_table,
     runs: runs,
     server_session: server_session,
+    websocket: websocket,
 }
 
 /// A law panics where it is broken.

@@ -181,8 +181,7 @@ impl Reader {
         }
     }
 
-    /// Refuses longer frames from now on; the transport's own bound stands where it is lower. A websocket message is measured when
-    /// it is whole.
+    /// Refuses longer frames from now on; the transport's own bound stands where it is lower.
     pub fn limit_frames(&mut self, bytes: usize) {
         match self {
             Self::Lines(reader) => reader.limit_frames(bytes),

@@ -1,9 +1,15 @@
 //! One frame a websocket message: text and binary in, text out.
 //!
-//! Framing and masking are tungstenite's; HTTP, upgrade included, is hyper's; TLS is rustls's.
+//! Framing and masking are our own, since every delta passes them; the handshake's key is tungstenite's, and tests hold the
+//! framing against tungstenite's; HTTP, upgrade included, is hyper's; TLS is rustls's.
 //!
 //! | file | concept |
 //! |---|---|
+//! | [`framing`] | RFC 6455 without I/O: messages out of a buffer, heads of frames |
+//! | `reader` | the receiving half |
+//! | `writer` | the sending half |
+//! | `block` | frames that go out in one write |
+//! | `outlet` | where both halves send: messages, and the answers between them |
 //! | `listener` | accepts connections, so many at one time |
 //! | `door` | what is answered to each HTTP request: who may come in |
 //! | `observer` | what a listener tells, and asks of, the program behind it |
@@ -11,69 +17,83 @@
 //! | `token` | bearer tokens and their digests |
 //! | `tls` | certificates, and who is trusted to have made them |
 
+mod block;
 mod dial;
 mod door;
+pub mod framing;
 mod listener;
 mod observer;
+mod outlet;
+mod reader;
 mod tls;
 mod token;
+mod writer;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use http::header::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
 
 use self::door::Place;
-use super::{CloseReason, Connection, Frame, Reader, TransportError, Writer};
-use crate::protocol::batch::Batch;
+use self::framing::{Decoder, Role};
+use self::outlet::Outlet;
+use super::{Connection, Reader, Writer};
 use crate::protocol::limits::WEBSOCKET_MESSAGE_BYTES;
 
 pub use self::dial::{Dial, connect, connect_with};
 pub use self::door::Refusal;
 pub use self::listener::{CONNECTIONS, Listener, ListenerConfig};
 pub use self::observer::Observer;
+pub use self::reader::WebSocketReader;
 pub use self::tls::{Authorities, Identity, Roots, TlsError};
 pub use self::token::{Token, TokenError, TokenHash};
+pub use self::writer::WebSocketWriter;
 
 /// How long the opening handshake, TLS included, may take on either side.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// Any byte stream below a websocket.
-trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
+/// The directions of a byte stream.
+type Halves = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
 
-type Socket = WebSocketStream<Box<dyn Stream>>;
-
-fn config() -> WebSocketConfig {
-    let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(WEBSOCKET_MESSAGE_BYTES);
-    config.max_frame_size = Some(WEBSOCKET_MESSAGE_BYTES);
-    config
+/// A byte stream below a websocket, to be used by two tasks.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    fn halves(self) -> Halves;
 }
 
-/// An accepted connection holds its place until both halves are dropped.
-fn connection(socket: Socket, place: Option<Place>) -> Connection {
-    let (sink, stream) = socket.split();
+impl Stream for TcpStream {
+    /// Without a lock.
+    fn halves(self) -> Halves {
+        let (reader, writer) = self.into_split();
+        (Box::new(reader), Box::new(writer))
+    }
+}
+
+/// With a lock: both directions of TLS are one state.
+macro_rules! locked {
+    ($($stream:ty),+) => {$(
+        impl Stream for $stream {
+            fn halves(self) -> Halves {
+                let (reader, writer) = tokio::io::split(self);
+                (Box::new(reader), Box::new(writer))
+            }
+        }
+    )+};
+}
+
+locked!(client::TlsStream<TcpStream>, server::TlsStream<TcpStream>);
+
+/// A connection on which `early` came already. One that was accepted holds its place until both halves are dropped.
+fn connection((input, output): Halves, early: &[u8], role: Role, place: Option<Place>) -> Connection {
+    let mut decoder = Decoder::new(role, WEBSOCKET_MESSAGE_BYTES);
+    decoder.buffer_mut().extend_from_slice(early);
+    let outlet = Arc::new(Outlet::new(output, role));
     let place = place.map(Arc::new);
     Connection {
-        reader: Reader::WebSocket(WebSocketReader {
-            stream: Some(stream),
-            next: None,
-            current: None,
-            message_bytes: WEBSOCKET_MESSAGE_BYTES,
-            activity: 0,
-            _place: place.clone(),
-        }),
-        writer: Writer::WebSocket(WebSocketWriter { sink, _place: place }),
+        reader: Reader::WebSocket(WebSocketReader::new(input, decoder, Arc::clone(&outlet), place.clone())),
+        writer: Writer::WebSocket(WebSocketWriter::new(outlet, place)),
     }
 }
 
@@ -83,126 +103,15 @@ fn header_has(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|other| other.trim().eq_ignore_ascii_case(word))
 }
 
-fn fault(error: Error) -> TransportError {
-    match error {
-        Error::Io(error) => TransportError::Io(error),
-        Error::Capacity(_) => TransportError::TooLong { limit: WEBSOCKET_MESSAGE_BYTES },
-        Error::Utf8(_) => TransportError::NotUtf8,
-        Error::ConnectionClosed | Error::AlreadyClosed => TransportError::WebSocket("already closed"),
-        Error::Protocol(_) => TransportError::WebSocket("the peer broke the protocol or left without a close frame"),
-        _ => TransportError::WebSocket("failed"),
-    }
-}
-
-/// The receiving half. Answers pings and close frames by itself.
-#[derive(Debug)]
-pub struct WebSocketReader {
-    /// `None` once the peer has closed.
-    stream: Option<SplitStream<Socket>>,
-    /// A message that was not given yet.
-    next: Option<Bytes>,
-    /// The message that was given last.
-    current: Option<Bytes>,
-    /// The longest message, in bytes.
-    message_bytes: usize,
-    /// Messages of any kind received.
-    activity: u64,
-    /// The connection's place at its listener; `None` for one that was dialled.
-    _place: Option<Arc<Place>>,
-}
-
-impl WebSocketReader {
-    pub(super) fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
-        self.current = self.next.take();
-        Ok(self.current.as_deref().map(|bytes| Frame { bytes, is_text: false }))
-    }
-
-    pub(super) async fn fill(&mut self) -> Result<bool, TransportError> {
-        while let Some(stream) = &mut self.stream {
-            let Some(message) = stream.next().await else { break };
-            self.activity += 1;
-            match message {
-                Ok(message) if message.len() > self.message_bytes => {
-                    self.stream = None;
-                    return Err(TransportError::TooLong { limit: self.message_bytes });
-                }
-                Ok(Message::Text(text)) => {
-                    self.next = Some(text.into());
-                    return Ok(true);
-                }
-                Ok(Message::Binary(bytes)) => {
-                    self.next = Some(bytes);
-                    return Ok(true);
-                }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                Ok(Message::Close(_)) => {
-                    // One more poll writes the answering close frame; nothing may be waited for, as the peer is done.
-                    let _answered = stream.next().now_or_never();
-                    break;
-                }
-                Err(error) => {
-                    self.stream = None;
-                    return Err(fault(error));
-                }
-            }
-        }
-        self.stream = None;
-        Ok(false)
-    }
-
-    pub(super) fn limit_frames(&mut self, bytes: usize) {
-        self.message_bytes = self.message_bytes.min(bytes);
-    }
-
-    pub(super) fn activity(&self) -> u64 {
-        self.activity
-    }
-}
-
-/// The sending half.
-#[derive(Debug)]
-pub struct WebSocketWriter {
-    /// Collects fed messages and writes them by blocks.
-    sink: SplitSink<Socket, Message>,
-    /// As the reader's.
-    _place: Option<Arc<Place>>,
-}
-
-impl WebSocketWriter {
-    pub(super) async fn send(&mut self, batch: &Batch) -> Result<(), TransportError> {
-        for frame in batch.frames() {
-            let text = Utf8Bytes::try_from(Bytes::copy_from_slice(frame))
-                .map_err(|_| TransportError::WebSocket("a frame is not UTF-8"))?;
-            self.sink.feed(Message::Text(text)).await.map_err(fault)?;
-        }
-        self.sink.flush().await.map_err(fault)
-    }
-
-    pub(super) async fn ping(&mut self) -> Result<(), TransportError> {
-        self.sink.send(Message::Ping(Bytes::new())).await.map_err(fault)
-    }
-
-    pub(super) async fn close(&mut self, reason: CloseReason) {
-        let code = match reason {
-            CloseReason::Done => CloseCode::Normal,
-            CloseReason::Violation => CloseCode::Protocol,
-            CloseReason::TooLong => CloseCode::Size,
-            CloseReason::NotUtf8 => CloseCode::Invalid,
-        };
-        let frame = CloseFrame { code, reason: Utf8Bytes::default() };
-        // The peer may be gone already; there is nobody left to tell.
-        let _gone = self.sink.send(Message::Close(Some(frame))).await;
-        // When the peer closed first, that was refused, and this writes out the answer to its close frame.
-        let _gone = self.sink.close().await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
     use super::*;
+    use crate::transport::CloseReason;
 
     async fn listener() -> (Listener, String) {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
@@ -233,6 +142,50 @@ mod tests {
         let (near, far) = tokio::join!(connect(&url), listener.accept());
         drop(near);
         far.expect("accepted").reader.next().await.expect_err("no close frame came");
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_comes_with_the_request_is_not_lost() {
+        let (mut listener, url) = listener().await;
+        let address = url.strip_prefix("ws://").expect("a ws URL");
+        let mut stream = TcpStream::connect(address).await.expect("listening");
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        let request = [head.as_bytes(), b"\x81\x82\0\0\0\0{}\x81"].concat();
+        let (sent, accepted) = tokio::join!(stream.write_all(&request), listener.accept());
+        sent.expect("open");
+        let mut accepted = accepted.expect("accepted");
+        assert_eq!(accepted.reader.next().await.expect("open").as_deref(), Some(&b"{}"[..]));
+        stream.write_all(b"\x82\0\0\0\0[]").await.expect("open");
+        assert_eq!(accepted.reader.next().await.expect("open").as_deref(), Some(&b"[]"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_comes_with_the_response_is_not_lost() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("bound"));
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.expect("dialled");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.expect("open");
+            }
+            let head = String::from_utf8(head).expect("ASCII");
+            let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
+            let response = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {}\r\n\r\n\u{1}\u{1}{{",
+                derive_accept_key(key.as_bytes())
+            );
+            stream.write_all(response.as_bytes()).await.expect("open");
+            stream
+        };
+        let (dialled, mut stream) = tokio::join!(connect(&url), serving);
+        stream.write_all(b"\x80\x01}").await.expect("open");
+        let mut dialled = dialled.expect("dialled");
+        assert_eq!(dialled.reader.next().await.expect("open").as_deref(), Some(&b"{}"[..]));
     }
 
     /// The status line of what the listener answers to a request head.

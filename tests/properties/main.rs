@@ -2,6 +2,8 @@
 //!
 //! - Framing: lines and messages depend on the bytes only, never on how they were chunked, errors included; they hold every
 //!   byte that is no line end.
+//! - Websocket: any frames, in any chunks, give the messages and the kind of end that another library gives; a message arrives
+//!   however it was divided.
 //! - JSON: what the strict reader accepts, the library reads as the same value; and it accepts whatever the library writes.
 //!   A repeated key is refused at any depth and in any spelling; every spelling of a text is that text, half a surrogate
 //!   pair is none; whole numbers of 64 bits keep every digit.
@@ -53,6 +55,10 @@ mod route_table;
 #[path = "../../fuzz/runs.rs"]
 mod runs_law;
 
+#[expect(dead_code, unreachable_pub, reason = "fuzzing uses more of it, from outside")]
+#[path = "../../fuzz/websocket.rs"]
+mod websocket_law;
+
 mod client_session;
 mod codec;
 mod credit;
@@ -63,3 +69,4 @@ mod routes_operations;
 mod runs;
 mod server_session;
 mod stream;
+mod websocket;

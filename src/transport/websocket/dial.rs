@@ -18,15 +18,14 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 use url::{Position, Url};
 
+use super::framing::Role;
 use super::tls::Roots;
 use super::token::Token;
-use super::{HANDSHAKE_TIME, Stream, config, connection, header_has};
+use super::{HANDSHAKE_TIME, Stream, connection, header_has};
 use crate::transport::{Connection, TransportError};
 
 /// How to dial.
@@ -84,7 +83,7 @@ pub async fn connect_with(url: &str, dial: &Dial) -> Result<Connection, Transpor
 }
 
 /// Asks for the websocket.
-async fn upgrade<S: Stream + 'static>(stream: S, url: &Url, dial: &Dial) -> Result<Connection, TransportError> {
+async fn upgrade<S: Stream>(stream: S, url: &Url, dial: &Dial) -> Result<Connection, TransportError> {
     let key = generate_key();
     let request = request(url, &key, dial.token.as_ref()).ok_or(TransportError::WebSocket("the URL is unusable"))?;
     let (mut sender, http) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -100,9 +99,7 @@ async fn upgrade<S: Stream + 'static>(stream: S, url: &Url, dial: &Dial) -> Resu
     }?;
     let parts =
         upgraded.downcast::<TokioIo<S>>().map_err(|_| TransportError::WebSocket("upgraded to something else"))?;
-    let (stream, early): (Box<dyn Stream>, _) = (Box::new(parts.io.into_inner()), parts.read_buf.to_vec());
-    let socket = WebSocketStream::from_partially_read(stream, early, Role::Client, Some(config())).await;
-    Ok(connection(socket, None))
+    Ok(connection(parts.io.into_inner().halves(), &parts.read_buf, Role::Client, None))
 }
 
 fn request(url: &Url, key: &str, token: Option<&Token>) -> Option<Request<Empty<Bytes>>> {

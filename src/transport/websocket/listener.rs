@@ -13,14 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::door::{Door, is_loopback};
+use super::framing::Role;
 use super::observer::Observer;
 use super::tls::Identity;
 use super::token::TokenHash;
-use super::{HANDSHAKE_TIME, Stream, config, connection};
+use super::{HANDSHAKE_TIME, Stream, connection};
 use crate::transport::Connection;
 
 /// Handshakes, TLS included, that may be under way at one time; further connections wait in the kernel.
@@ -163,7 +162,7 @@ async fn handshake(stream: TcpStream, tls: Option<Identity>, door: Arc<Door>) ->
 }
 
 /// Serves one HTTP connection up to its upgrade; `None` when it asked for something else.
-async fn upgrade(stream: impl Stream + 'static, door: Arc<Door>) -> Option<Connection> {
+async fn upgrade<S: Stream>(stream: S, door: Arc<Door>) -> Option<Connection> {
     let (sender, mut upgraded) = mpsc::channel(1);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let response = match door.admit(&request) {
@@ -182,7 +181,6 @@ async fn upgrade(stream: impl Stream + 'static, door: Arc<Door>) -> Option<Conne
     let http = hyper::server::conn::http1::Builder::new();
     http.serve_connection(TokioIo::new(stream), service).with_upgrades().await.ok()?;
     let (upgraded, place) = upgraded.try_recv().ok()?;
-    let stream: Box<dyn Stream> = Box::new(TokioIo::new(upgraded.await.ok()?));
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
-    Some(connection(socket, Some(place)))
+    let parts = upgraded.await.ok()?.downcast::<TokioIo<S>>().ok()?;
+    Some(connection(parts.io.into_inner().halves(), &parts.read_buf, Role::Server, Some(place)))
 }
