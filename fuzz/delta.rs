@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use arbitrary::{Arbitrary, Unstructured};
-use exec_http::protocol::delta::{BodyDelta, DELTA_METHOD, EncodedDelta};
+use exec_http::protocol::delta::{BodyDelta, DELTA_METHOD, EncodedDelta, NextDelta};
 use exec_http::protocol::limits::DELTA_BYTES;
 use exec_http::protocol::message::Message;
 
@@ -21,7 +21,7 @@ pub fn short_way(frame: &[u8]) -> Option<(String, u64, Vec<u8>)> {
     let mut memory = vec![0xa5; delta.most_bytes()];
     let length = delta.decode_into(&mut memory)?;
     memory.truncate(length);
-    Some((delta.request_id.to_owned(), delta.seq, memory))
+    Some((delta.request_id().to_owned(), delta.seq, memory))
 }
 
 /// The law, for one frame.
@@ -36,9 +36,28 @@ pub fn check_frame(frame: &[u8]) {
     let delta = BodyDelta::from_value(&params).expect("a delta");
     assert_eq!((&delta.request_id, delta.seq, &delta.data[..]), (&request_id, seq, &data[..]));
     assert!(!delta.is_terminal() && delta.error_kind.is_none() && data.len() <= DELTA_BYTES);
+    check_next(frame, seq);
     let text = params["deltaBase64"].as_str().expect("a delta has it");
     let reference = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text);
     assert_eq!(reference.as_deref(), Ok(&data[..]), "the scalar decoder reads the same");
+}
+
+/// What follows this frame is known exactly where it is found as well.
+fn check_next(frame: &[u8], seq: u64) {
+    let (number, next) = (format!("\"seq\":{seq}"), format!("\"seq\":{}", u128::from(seq) + 1));
+    let following = String::from_utf8_lossy(frame).replacen(&number, &next, 1).into_bytes();
+    let (Some(delta), found) = (EncodedDelta::find(frame), EncodedDelta::find(&following)) else { return };
+    let mut next = NextDelta::default();
+    next.learn(frame, &delta);
+    for other in [frame, &following] {
+        if let Some(text) = next.take(other) {
+            assert_eq!(
+                found.map(|found| (found.request_id(), found.seq, found.text)),
+                Some((delta.request_id(), seq + 1, text))
+            );
+            assert_eq!(other, following, "no other follows");
+        }
+    }
 }
 
 thread_local! {

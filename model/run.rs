@@ -101,7 +101,7 @@ fn run_against_disconnect() {
 #[test]
 fn a_paused_reader_is_woken() {
     Model::pair("reader paused by a run against a consumer").results(&["complete"], || {
-        let routes = bounded(OnFull::Pause, 2, PLENTY);
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
         let mut route = answered(&routes);
         let key = route.key();
         let reader = beside(&routes, move |routes| {
@@ -119,7 +119,7 @@ fn a_paused_reader_is_woken() {
 #[test]
 fn drop_ends_the_pause() {
     Model::pair("reader paused by a run against drop").results(&["nobody there", "taken first"], || {
-        let routes = bounded(OnFull::Pause, 2, PLENTY);
+        let routes = bounded(OnFull::Pause, 1, PLENTY);
         let mut route = answered(&routes);
         let key = route.key();
         let reader = beside(&routes, move |routes| {
@@ -141,6 +141,7 @@ fn drop_ends_the_pause() {
 fn a_run_is_taken_only_where_credit_covers_all_of_it() {
     Model::pair("run beyond the credit against a consumer").results(&["refused"], || {
         let (routes, _) = credited();
+        assert!(!routes.counts_frames());
         let mut route = answered(&routes);
         let key = route.key();
         let reader = beside(&routes, move |routes| deliver_run(routes, key, &two(1)));

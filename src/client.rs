@@ -110,7 +110,7 @@ pub struct ClientConfig {
     pub handshake_timeout: Duration,
     /// What to do when a queue is full.
     pub queue_policy: QueuePolicy,
-    /// Data frames that may wait in one stream.
+    /// Data frames that may wait in one stream. With [`QueuePolicy::Pause`] frames that came together count as one.
     pub queue_frames: usize,
     /// Bytes that may wait in all streams together; at least [`limits::DELTA_BYTES`], or a legal frame may fit nowhere.
     pub queue_bytes: usize,

@@ -14,7 +14,8 @@ use super::buffers::{BUFFER_BYTES, Buffer, Buffers};
 use super::link::Replies;
 use super::name;
 use super::routes::{Key, Routes, Run};
-use crate::protocol::delta::{BodyDelta, DELTA_METHOD, EncodedDelta};
+use crate::protocol::base64::most_decoded_bytes;
+use crate::protocol::delta::{BodyDelta, DELTA_METHOD, EncodedDelta, NextDelta};
 use crate::protocol::error::{MALFORMED_FRAME_ID, RpcError};
 use crate::protocol::id::Id;
 use crate::protocol::limits::FRAME_CHARGE_BYTES;
@@ -22,8 +23,14 @@ use crate::protocol::message::Message;
 use crate::protocol::stream::{Disconnect, StreamError};
 use crate::transport::{Frame, Reader, TransportError};
 
-/// Frames of one run, at most. Then consumers may run, before their queues are full.
-const RUN_FRAMES: usize = 128;
+/// Frames of one run, at most.
+const RUN_FRAMES: usize = 4_096;
+
+/// Frames of one run where each of them counts. Then consumers may run, before their queues are full.
+const COUNTED_FRAMES: usize = 128;
+
+/// Bytes of data after which consumers may run, before more is read.
+const TURN_BYTES: usize = 64 * 1024;
 
 /// Takes the frames of one connection.
 pub(super) struct Inbox<'a> {
@@ -37,6 +44,12 @@ pub(super) struct Inbox<'a> {
     buffer: Buffer,
     /// Frames that were not delivered yet.
     run: Gathered,
+    /// What comes next in the run, where it holds frames.
+    next: NextDelta,
+    /// The `requestId` of the run, or of one before.
+    request_id: Option<(String, Key)>,
+    /// Bytes of data that were delivered since consumers could run.
+    delivered: usize,
 }
 
 /// Data frames of one stream with consecutive numbers.
@@ -54,7 +67,7 @@ impl<'a> Inbox<'a> {
         let buffers = Buffers::default();
         let buffer = buffers.take(BUFFER_BYTES);
         let run = Gathered { key: Key::from_number(0), first: 0, lengths: Vec::with_capacity(RUN_FRAMES) };
-        Self { routes, replies, buffers, buffer, run }
+        Self { routes, replies, buffers, buffer, run, next: NextDelta::default(), request_id: None, delivered: 0 }
     }
 
     /// Takes all frames that a reader holds.
@@ -66,7 +79,9 @@ impl<'a> Inbox<'a> {
         let taken = loop {
             match reader.buffered() {
                 Ok(Some(frame)) => {
-                    if let Err(reason) = self.take(frame).await {
+                    if !self.gather(frame.bytes())
+                        && let Err(reason) = self.take(frame).await
+                    {
                         break Err(reason);
                     }
                 }
@@ -75,43 +90,86 @@ impl<'a> Inbox<'a> {
             }
         };
         self.deliver_run().await;
+        if mem::take(&mut self.delivered) >= TURN_BYTES {
+            yield_now().await;
+        }
         taken
     }
 
+    /// Takes a frame that [`Inbox::gather`] did not.
     async fn take(&mut self, frame: Frame<'_>) -> Result<(), Disconnect> {
-        if let Some(delta) = EncodedDelta::find(frame.bytes())
-            && let Some(key) = name::from_request_id(delta.request_id)
-            && !delta.text.is_empty()
-            && self.gather(key, &delta).await
-        {
+        let is_long = self.is_long();
+        self.deliver_run().await;
+        if is_long {
+            yield_now().await;
+        }
+        if self.begin(frame.bytes()) {
             return Ok(());
         }
-        self.deliver_run().await;
         self.handle(frame.text().map_err(|error| broken(&error))?).await?;
         // A read can bring many frames.
         tokio::task::consume_budget().await;
         Ok(())
     }
 
-    /// Adds a frame to the run, or begins another with it. False when it has to take the long way.
-    async fn gather(&mut self, key: Key, delta: &EncodedDelta<'_>) -> bool {
-        let most = delta.most_bytes();
-        let continues = self.run.key == key && self.run.first + self.run.lengths.len() as u64 == delta.seq;
-        if !continues || self.buffer.room().len() < most || self.run.lengths.len() == RUN_FRAMES {
-            let is_long = self.run.lengths.len() == RUN_FRAMES;
-            self.deliver_run().await;
-            (self.run.key, self.run.first) = (key, delta.seq);
-            if is_long {
-                yield_now().await;
-            }
-            if self.buffer.room().len() < most {
-                self.buffer = self.buffers.take(most);
-            }
+    /// Adds a frame to the run. False when it continues no run, or one that is to be delivered first.
+    fn gather(&mut self, frame: &[u8]) -> bool {
+        let Gathered { key, first, lengths } = &self.run;
+        if lengths.is_empty() || self.is_long() {
+            return false;
         }
-        let Some(length) = delta.decode_into(self.buffer.room()) else { return false };
+        if let Some(text) = self.next.take(frame) {
+            return self.add(text);
+        }
+        let Some(delta) = EncodedDelta::find(frame) else { return false };
+        let continues = self.named(&delta) == Some(*key) && delta.seq == first + lengths.len() as u64;
+        if continues {
+            self.next.learn(frame, &delta);
+        }
+        continues && self.add(delta.text)
+    }
+
+    /// The stream of a frame, if it is that of the last one.
+    fn named(&self, delta: &EncodedDelta<'_>) -> Option<Key> {
+        self.request_id.as_ref().filter(|(request_id, _)| delta.is_of(request_id)).map(|(_, key)| *key)
+    }
+
+    /// Begins a run with a frame, where none waits. False when the frame has to take the long way.
+    fn begin(&mut self, frame: &[u8]) -> bool {
+        let Some(delta) = EncodedDelta::find(frame) else { return false };
+        let key = match self.named(&delta) {
+            Some(key) => key,
+            None => {
+                let Some(key) = name::from_request_id(delta.request_id()) else { return false };
+                self.request_id = Some((delta.request_id().to_owned(), key));
+                key
+            }
+        };
+        (self.run.key, self.run.first) = (key, delta.seq);
+        self.next.learn(frame, &delta);
+        let most = delta.most_bytes();
+        if self.buffer.room().len() < most {
+            self.buffer = self.buffers.take(most);
+        }
+        self.add(delta.text)
+    }
+
+    /// Decodes a frame behind those of the run. False when it has no data, or too much, or is wrong.
+    fn add(&mut self, text: &[u8]) -> bool {
+        let room = self.buffer.room();
+        if text.is_empty() || room.len() < most_decoded_bytes(text.len()) {
+            return false;
+        }
+        let Some(length) = EncodedDelta::decode_text(text, room) else { return false };
         self.buffer.advance(length);
         self.run.lengths.push(length);
         true
+    }
+
+    /// Whether the run is so long that consumers should have it.
+    fn is_long(&self) -> bool {
+        let frames = self.run.lengths.len();
+        frames == RUN_FRAMES || (frames == COUNTED_FRAMES && self.routes.counts_frames())
     }
 
     /// Hands the run to the route table.
@@ -126,6 +184,7 @@ impl<'a> Inbox<'a> {
             self.buffer.copied()
         };
         self.buffer.clear();
+        self.delivered += data.len();
         let charge = lengths.iter().map(|length| (*length).max(FRAME_CHARGE_BYTES)).sum();
         let Gathered { key, first, .. } = self.run;
         let run = Run { first, frames: lengths.len(), data, charge };

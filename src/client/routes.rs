@@ -142,7 +142,7 @@ struct Entry {
     state: StreamState,
     /// Arrived and not taken. They come before the outcome in `state`.
     chunks: VecDeque<Chunk>,
-    /// How many frames brought `chunks`.
+    /// How many of the frames that may wait `chunks` are.
     frames: usize,
     /// What `chunks` are charged together.
     queued_bytes: usize,

@@ -18,7 +18,7 @@ use super::limits::DELTA_BYTES;
 mod encoded;
 mod encoder;
 
-pub use self::encoded::EncodedDelta;
+pub use self::encoded::{EncodedDelta, NextDelta};
 pub use self::encoder::DeltaEncoder;
 
 /// The notification that carries a piece of a streamed body.

@@ -209,6 +209,15 @@ impl StreamState {
     }
 }
 
+impl StreamState {
+    /// Applies [`StreamEvent::Data`] so many times, each with the number that is due.
+    pub fn advance(&mut self, frames: u64) {
+        if let Self::Open { expected } = self {
+            *expected = expected.saturating_add(frames);
+        }
+    }
+}
+
 impl Default for StreamState {
     fn default() -> Self {
         Self::new()
@@ -233,6 +242,21 @@ mod tests {
             assert_eq!(state.apply(later), StreamAction::Ignore);
             assert_eq!(state.outcome(), Some(&sequence));
         }
+    }
+
+    #[test]
+    fn to_advance_is_to_take_each_frame() {
+        for start in [1, u64::MAX - 2] {
+            let (mut whole, mut each) = (StreamState::Open { expected: start }, StreamState::Open { expected: start });
+            whole.advance(2);
+            for seq in [start, start + 1] {
+                assert_eq!(each.apply(StreamEvent::Data { seq }), StreamAction::Deliver);
+            }
+            assert_eq!(whole, each);
+        }
+        let mut ended = StreamState::Ended(Ok(()));
+        ended.advance(1);
+        assert_eq!(ended, StreamState::Ended(Ok(())));
     }
 
     #[test]

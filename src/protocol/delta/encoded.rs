@@ -11,35 +11,67 @@
 //! without leading zero, and the base64 text, of which only the decoder knows that it holds no quote. `fuzz/delta.rs` and
 //! `tests/properties` look for a frame that proves it wrong.
 
+mod next;
 mod scan;
+
+pub use self::next::NextDelta;
 
 use crate::protocol::base64;
 use crate::protocol::limits::DELTA_BYTES;
 
-/// A data frame: not terminal, without error, no more than [`DELTA_BYTES`] decoded as far as its length tells.
+/// A data frame: not terminal, without error.
 ///
 /// Nothing of it is to be believed before [`EncodedDelta::decode_into`] has accepted its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodedDelta<'a> {
-    /// The stream.
-    pub request_id: &'a str,
+    /// The `requestId`: ASCII that stands for itself.
+    id: &'a [u8],
     /// As in [`super::BodyDelta`].
     pub seq: u64,
     /// The data in base64.
     pub text: &'a [u8],
+    /// How it is written.
+    form: Form,
+}
+
+/// How a data frame is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// In the order of the specification: `requestId`, `seq`, `deltaBase64`, `done`, `error`.
+    Declared,
+    /// In the order of a map with sorted keys: `deltaBase64`, `done`, `error`, `requestId`, `seq`.
+    Sorted,
+    /// Otherwise.
+    Other,
 }
 
 /// A frame begins like this, whatever the order of its params.
-const START: &str = "{\"method\":\"http/request/bodyDelta\",\"params\":{";
+const START: &[u8] = b"{\"method\":\"http/request/bodyDelta\",\"params\":{";
+
+/// What follows the data in the declared order.
+const DECLARED_END: &[u8] = b"\",\"done\":false,\"error\":null}}";
+
+/// What follows [`START`] in the sorted order, up to the data.
+const SORTED_START: &[u8] = b"\"deltaBase64\":\"";
 
 impl<'a> EncodedDelta<'a> {
     /// Looks for a data frame in one of the forms that executors write.
     pub fn find(frame: &'a [u8]) -> Option<Self> {
-        let found = match frame.strip_prefix(START.as_bytes()) {
+        let found = match frame.strip_prefix(START) {
             Some(params) => declared(params).or_else(|| sorted(params)),
             None => None,
         };
-        found.or_else(|| scan::find(frame)).filter(|delta| delta.text.len() <= base64::encoded_bytes(DELTA_BYTES))
+        found.or_else(|| scan::find(frame))
+    }
+
+    /// The stream.
+    pub fn request_id(&self) -> &'a str {
+        std::str::from_utf8(self.id).expect("what stands for itself is ASCII")
+    }
+
+    /// Whether the stream is that of another frame, or of [`EncodedDelta::request_id`] once.
+    pub fn is_of(&self, request_id: &str) -> bool {
+        self.id == request_id.as_bytes()
     }
 
     /// Bytes that [`EncodedDelta::decode_into`] needs room for.
@@ -53,39 +85,59 @@ impl<'a> EncodedDelta<'a> {
     ///
     /// `None` for a frame that says something else than it seemed to, or too much.
     pub fn decode_into(&self, out: &mut [u8]) -> Option<usize> {
-        base64::decode_into(self.text, out).filter(|length| *length <= DELTA_BYTES)
+        Self::decode_text(self.text, out)
+    }
+
+    /// The same for the text of a delta that [`NextDelta`] has found.
+    pub fn decode_text(text: &[u8], out: &mut [u8]) -> Option<usize> {
+        let fits = text.len() <= base64::encoded_bytes(DELTA_BYTES);
+        if fits { base64::decode_into(text, out).filter(|length| *length <= DELTA_BYTES) } else { None }
     }
 }
 
-/// `requestId`, `seq`, `deltaBase64`, `done`, `error`: the order of the specification.
+/// [`Form::Declared`].
 fn declared(params: &[u8]) -> Option<EncodedDelta<'_>> {
-    let (request_id, params) = plain_text(params.strip_prefix(b"\"requestId\":")?)?;
+    let (id, params) = plain_text(params.strip_prefix(b"\"requestId\":")?)?;
     let (seq, params) = number(params.strip_prefix(b",\"seq\":")?)?;
-    let text = params.strip_prefix(b",\"deltaBase64\":\"")?.strip_suffix(b"\",\"done\":false,\"error\":null}}")?;
-    Some(EncodedDelta { request_id, seq, text })
+    let text = params.strip_prefix(b",\"deltaBase64\":\"")?.strip_suffix(DECLARED_END)?;
+    Some(EncodedDelta { id, seq, text, form: Form::Declared })
 }
 
-/// `deltaBase64`, `done`, `error`, `requestId`, `seq`: the order of a map with sorted keys.
+/// [`Form::Sorted`]. Read from its end: the id and the number are short, the text may be long.
 fn sorted(params: &[u8]) -> Option<EncodedDelta<'_>> {
-    let params = params.strip_prefix(b"\"deltaBase64\":\"")?;
-    // From the end: the id and the number are short, the text may be long.
-    let tail = params.len().saturating_sub(SORTED_TAIL_BYTES);
-    let middle = b"\",\"done\":false,\"error\":null,\"requestId\":";
-    let text = tail + memchr::memmem::rfind(&params[tail..], middle)?;
-    let (request_id, rest) = plain_text(&params[text + middle.len()..])?;
-    let (seq, rest) = number(rest.strip_prefix(b",\"seq\":")?)?;
-    (rest == b"}}").then_some(EncodedDelta { request_id, seq, text: &params[..text] })
+    let params = params.strip_prefix(SORTED_START)?.strip_suffix(b"}}")?;
+    let digits = params.iter().rev().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+    let (params, digits) = params.split_at(params.len() - digits);
+    let (seq, _) = number(digits)?;
+    let params = params.strip_suffix(b"\",\"seq\":")?;
+    let id = params.iter().rev().position(|byte| !is_plain(*byte))?;
+    let (params, id) = params.split_at(params.len() - id);
+    let text = params.strip_suffix(b"\",\"done\":false,\"error\":null,\"requestId\":\"")?;
+    Some(EncodedDelta { id, seq, text, form: Form::Sorted })
 }
 
-/// Bytes behind the base64 text in the sorted order, at most; with a longer id the frame is not found here.
-const SORTED_TAIL_BYTES: usize = 256;
+/// Whether a byte stands for itself in a JSON string, and is ASCII.
+fn is_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
+}
+
+/// All but controls, `"`, `\` and what is not ASCII.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    plain
+};
 
 /// A JSON string that stands for itself, and what follows it.
-fn plain_text(json: &[u8]) -> Option<(&str, &[u8])> {
+fn plain_text(json: &[u8]) -> Option<(&[u8], &[u8])> {
     let json = json.strip_prefix(b"\"")?;
-    let end = json.iter().position(|byte| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~'))?;
+    let end = json.iter().position(|byte| !is_plain(*byte))?;
     let (text, rest) = json.split_at(end);
-    Some((std::str::from_utf8(text).ok()?, rest.strip_prefix(b"\"")?))
+    Some((text, rest.strip_prefix(b"\"")?))
 }
 
 /// A whole number of at most 19 digits, which is always below 2^64, and what follows it.
@@ -113,7 +165,7 @@ mod tests {
         let read = BodyDelta::from_value(&params).expect("a delta");
         let mut data = vec![0; delta.most_bytes()];
         let length = delta.decode_into(&mut data).expect("base64");
-        assert_eq!((delta.request_id, delta.seq, &data[..length]), (&*read.request_id, read.seq, &*read.data));
+        assert_eq!((delta.request_id(), delta.seq, &data[..length]), (&*read.request_id, read.seq, &*read.data));
         assert!(!read.is_terminal());
         delta
     }
@@ -128,11 +180,13 @@ mod tests {
             r#" { "seq" : 7 ,"error":null, "requestId":"http-1","deltaBase64":"aGVsbG8=","done":false } } "#,
         ] {
             let frame = format!("{start}{params}");
-            assert_eq!(found(&frame), EncodedDelta { request_id: "http-1", seq: 7, text: b"aGVsbG8=" });
+            let delta = found(&frame);
+            assert_eq!((delta.request_id(), delta.seq, delta.text), ("http-1", 7, &b"aGVsbG8="[..]));
         }
         let other =
             r#"{"jsonrpc":"2.0","params":{"requestId":"","seq":0,"deltaBase64":""},"method":"http/request/bodyDelta"}"#;
-        assert_eq!(found(other), EncodedDelta { request_id: "", seq: 0, text: b"" });
+        let delta = found(other);
+        assert_eq!((delta.request_id(), delta.seq, delta.text), ("", 0, &b""[..]));
     }
 
     #[test]
@@ -195,6 +249,6 @@ mod tests {
         };
         assert_eq!(decoded(&most), Some(DELTA_BYTES));
         assert_eq!(decoded(&more), None);
-        assert_eq!(EncodedDelta::find(&far_more), None);
+        assert_eq!(decoded(&far_more), None);
     }
 }
