@@ -134,17 +134,20 @@ impl<'a> Inbox<'a> {
         self.request_id.as_ref().filter(|(request_id, _)| delta.is_of(request_id)).map(|(_, key)| *key)
     }
 
+    /// The stream of any frame; it is the last one then.
+    fn name(&mut self, delta: &EncodedDelta<'_>) -> Option<Key> {
+        let key = name::from_request_id(delta.request_id())?;
+        let (last, named) = self.request_id.get_or_insert_with(|| (String::new(), key));
+        last.clear();
+        last.push_str(delta.request_id());
+        *named = key;
+        Some(key)
+    }
+
     /// Begins a run with a frame, where none waits. False when the frame has to take the long way.
     fn begin(&mut self, frame: &[u8]) -> bool {
         let Some(delta) = EncodedDelta::find(frame) else { return false };
-        let key = match self.named(&delta) {
-            Some(key) => key,
-            None => {
-                let Some(key) = name::from_request_id(delta.request_id()) else { return false };
-                self.request_id = Some((delta.request_id().to_owned(), key));
-                key
-            }
-        };
+        let Some(key) = self.named(&delta).or_else(|| self.name(&delta)) else { return false };
         (self.run.key, self.run.first) = (key, delta.seq);
         self.next.learn(frame, &delta);
         let most = delta.most_bytes();

@@ -19,7 +19,7 @@ pub use self::next::NextDelta;
 use crate::protocol::base64;
 use crate::protocol::limits::DELTA_BYTES;
 
-/// A data frame: not terminal, without error.
+/// A data frame: not terminal, without error, no more than [`DELTA_BYTES`] as far as the length of its text tells.
 ///
 /// Nothing of it is to be believed before [`EncodedDelta::decode_into`] has accepted its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl<'a> EncodedDelta<'a> {
             Some(params) => declared(params).or_else(|| sorted(params)),
             None => None,
         };
-        found.or_else(|| scan::find(frame))
+        found.or_else(|| scan::find(frame)).filter(|delta| may_fit(delta.text))
     }
 
     /// The stream.
@@ -90,9 +90,13 @@ impl<'a> EncodedDelta<'a> {
 
     /// The same for the text of a delta that [`NextDelta`] has found.
     pub fn decode_text(text: &[u8], out: &mut [u8]) -> Option<usize> {
-        let fits = text.len() <= base64::encoded_bytes(DELTA_BYTES);
-        if fits { base64::decode_into(text, out).filter(|length| *length <= DELTA_BYTES) } else { None }
+        if may_fit(text) { base64::decode_into(text, out).filter(|length| *length <= DELTA_BYTES) } else { None }
     }
+}
+
+/// Whether a text is no longer than that of [`DELTA_BYTES`].
+fn may_fit(text: &[u8]) -> bool {
+    text.len() <= base64::encoded_bytes(DELTA_BYTES)
 }
 
 /// [`Form::Declared`].
@@ -249,6 +253,6 @@ mod tests {
         };
         assert_eq!(decoded(&most), Some(DELTA_BYTES));
         assert_eq!(decoded(&more), None);
-        assert_eq!(decoded(&far_more), None);
+        assert_eq!(EncodedDelta::find(&far_more), None);
     }
 }
