@@ -4,6 +4,8 @@ use std::mem;
 
 use bytes::{Buf as _, BytesMut};
 
+use super::limits::BATCH_KEPT_BYTES;
+
 /// Cuts a byte stream into lines that end with LF or CRLF. Blank lines are skipped.
 ///
 /// Call order: any number of [`LineFramer::handle_bytes`], after each of them [`LineFramer::poll_line`] until it
@@ -63,7 +65,12 @@ impl LineFramer {
     ///
     /// [`LineTooLong`] once the bound is passed, finished line or not, and on every later call.
     pub fn poll_line(&mut self) -> Result<Option<&[u8]>, LineTooLong> {
-        self.buffer.advance(mem::take(&mut self.taken));
+        let taken = mem::take(&mut self.taken);
+        self.buffer.advance(taken);
+        if taken > BATCH_KEPT_BYTES {
+            // One long line is no lasting cost.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         loop {
             let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
                 self.searched = self.buffer.len();
@@ -113,6 +120,18 @@ mod tests {
             let chunks: Vec<_> = text.chunks(size).collect();
             assert_eq!(cut(&chunks, 100).as_ref(), Ok(&whole), "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn memory_of_a_long_line_is_given_back_and_what_follows_it_is_not_lost() {
+        let mut framer = LineFramer::new(usize::MAX);
+        framer.handle_bytes(&[vec![b'x'; BATCH_KEPT_BYTES], b"\n{}\n[".to_vec()].concat());
+        assert_eq!(framer.poll_line().map(|line| line.map(<[u8]>::len)), Ok(Some(BATCH_KEPT_BYTES)));
+        assert_eq!(framer.poll_line(), Ok(Some(&b"{}"[..])));
+        assert_eq!(framer.poll_line(), Ok(None));
+        framer.handle_bytes(b"1]\n");
+        assert_eq!(framer.poll_line(), Ok(Some(&b"[1]"[..])));
+        assert!(framer.buffer_mut().capacity() < BATCH_KEPT_BYTES / 2);
     }
 
     #[test]
