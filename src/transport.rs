@@ -111,6 +111,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The bytes, whether they are text or not: enough for a reader that accepts only ASCII.
+    #[inline]
     pub fn bytes(self) -> &'a [u8] {
         self.bytes
     }
@@ -155,6 +156,7 @@ impl Reader {
     /// # Errors
     ///
     /// See [`TransportError`]; nothing follows it.
+    #[inline]
     pub fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
         match self {
             Self::Lines(reader) => reader.buffered(),

@@ -62,11 +62,13 @@ impl Buffers {
 
 impl Buffer {
     /// The bytes behind the data.
+    #[inline]
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.memory[self.length..]
     }
 
     /// So many more bytes of [`Buffer::room`] are data.
+    #[inline]
     pub(super) fn advance(&mut self, bytes: usize) {
         self.length += bytes;
     }

@@ -21,6 +21,7 @@ pub const fn encoded_bytes(data: usize) -> usize {
 /// # Errors
 ///
 /// `None` when the text is not standard base64 with padding.
+#[inline]
 pub fn decode_into(text: &[u8], out: &mut [u8]) -> Option<usize> {
     engine::decode(text, out)
 }
@@ -69,6 +70,7 @@ mod engine {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     static ENGINE: base64::engine::GeneralPurpose = base64::engine::general_purpose::STANDARD;
 
+    #[inline]
     pub(super) fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
         ENGINE.decode_slice(text, out).ok()
     }

@@ -89,6 +89,7 @@ impl<'a> EncodedDelta<'a> {
     }
 
     /// The same for the text of a delta that [`NextDelta`] has found.
+    #[inline]
     pub fn decode_text(text: &[u8], out: &mut [u8]) -> Option<usize> {
         if may_fit(text) { base64::decode_into(text, out).filter(|length| *length <= DELTA_BYTES) } else { None }
     }

@@ -202,6 +202,7 @@ impl Decoder {
     /// # Errors
     ///
     /// [`FramingError`]. Nothing may be asked for behind one, nor behind [`Event::Close`].
+    #[inline]
     pub fn poll_event(&mut self) -> Result<Option<Event>, FramingError> {
         if let Payload::Joined = self.payload {
             self.joined.clear();
@@ -237,6 +238,7 @@ impl Decoder {
     }
 
     /// The bytes of the last event.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         match &self.payload {
             Payload::Buffer(range) => &self.buffer[range.clone()],
@@ -251,6 +253,7 @@ impl Decoder {
     }
 
     /// The length of a frame that may come, in bytes.
+    #[inline]
     fn checked_length(&self, head: &Incoming) -> Result<usize, FramingError> {
         let too_long = FramingError::TooLong { limit: self.message_bytes };
         let length =
@@ -274,6 +277,7 @@ impl Decoder {
     }
 
     /// What a whole frame gives.
+    #[inline]
     fn frame(&mut self, head: &Incoming, range: Range<usize>) -> Result<Option<Event>, FramingError> {
         let payload = &self.buffer[range.clone()];
         let event = match head.opcode {
@@ -305,6 +309,7 @@ impl Decoder {
 
 impl Incoming {
     /// The head at the front, and its own length in bytes; `None` when it is not whole.
+    #[inline]
     fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, FramingError> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let (length, rest) = match second & 0x7f {

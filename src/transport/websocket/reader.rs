@@ -40,6 +40,7 @@ impl WebSocketReader {
         Self { input, decoder, outlet, owes: false, ended: false, activity: 0, _place: place }
     }
 
+    #[inline]
     pub(in crate::transport) fn buffered(&mut self) -> Result<Option<Frame<'_>>, TransportError> {
         while !self.ended {
             let event = self.decoder.poll_event().map_err(|error| self.fail(error.into()))?;

@@ -48,6 +48,7 @@ impl NextDelta {
     }
 
     /// The base64 text of the next frame, if this is it. Then the one behind it is the next.
+    #[inline]
     pub fn take<'a>(&mut self, frame: &'a [u8]) -> Option<&'a [u8]> {
         self.number?;
         let text = frame.strip_prefix(&*self.start)?.strip_suffix(&*self.end)?;
@@ -56,6 +57,7 @@ impl NextDelta {
     }
 
     /// One more. A number that grows longer is not followed.
+    #[inline]
     fn step(&mut self) {
         let (digits, last) = match self.number {
             Some(Number::Start(last)) => (&mut self.start, last),
