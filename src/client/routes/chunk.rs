@@ -38,8 +38,8 @@ impl Routes {
         table.on_full == OnFull::Fail && table.lender.is_none()
     }
 
-    /// Takes a run as if its frames came one by one, except that it counts as one frame where a reader pauses. False, and nothing has happened, when they have to: where any of them
-    /// would not simply be queued.
+    /// Takes a run as if its frames came one by one, except that it counts as one frame where a reader pauses. False, and nothing
+    /// has happened, when they have to: where any of them would not simply be queued.
     ///
     /// Pending only with [`OnFull::Pause`]: nothing has happened, and the task is woken when it is worth another try.
     pub(crate) fn poll_deliver_run(&self, cx: &mut Context<'_>, key: Key, run: &Run) -> Poll<bool> {
