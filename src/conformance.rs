@@ -21,6 +21,7 @@
 //! | [`declaration`], [`select`], [`plan`] | what it claims, what the user wants, which cases follow |
 //! | [`lab`], [`run`] | a peer for each case, several cases at a time |
 //! | [`expectation`] | known failures |
+//! | [`artifacts`] | what a run leaves in a folder, as it happens |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 //!
 //! What judges the suite itself, and shows what the production client avoids:
@@ -29,6 +30,7 @@
 //! |---|---|
 //! | [`zoo`] | peers with known defects, each a named switch |
 
+pub mod artifacts;
 pub mod case;
 pub mod clause;
 pub mod client;

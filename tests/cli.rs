@@ -20,7 +20,7 @@ fn suite(arguments: &[&str]) -> Output {
 
 fn conform(half: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
-    command.args(["conform", half]).args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(["conform", half, "--no-out"]).args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
     command.output().expect("the suite can be started")
 }
 
@@ -139,7 +139,7 @@ fn check_interrupt(half: &str) {
     // The peer holds the pipe open as long as one of its processes lives.
     let peer = format!("exec 3>'{}'; echo started >&3; sleep 600 & exec sleep 600", pipe.display());
     let suite = Command::new(env!("CARGO_BIN_EXE_exec-http"))
-        .args(["conform", half, "--json", &json.to_string_lossy(), "--", "/bin/sh", "-c", &peer])
+        .args(["conform", half, "--no-out", "--json", &json.to_string_lossy(), "--", "/bin/sh", "-c", &peer])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -15,6 +15,8 @@ use exec_http::conformance::launcher::{START, Target};
 use exec_http::conformance::plan::{Claims, Job, jobs};
 use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::card::card;
+use exec_http::conformance::report::paint::Paint;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::stage::Settings;
 use exec_http::conformance::suites;
 use exec_http::conformance::verdict::Verdict;
@@ -76,10 +78,10 @@ fn run(job: Job) -> Result<Completion, Failed> {
         Verdict::Pass => Ok(Completion::Completed),
         // A broken SHOULD is told and fails nothing, as in a run of the suite.
         Verdict::Warn => {
-            eprint!("{}", card(&result, "exec-http conform server"));
+            eprint!("{}", card(&result, &Repeat::default(), Paint::PLAIN));
             Ok(Completion::Completed)
         }
-        _ => Err(card(&result, "exec-http conform server").into()),
+        _ => Err(card(&result, &Repeat::default(), Paint::PLAIN).into()),
     }
 }
 
@@ -96,7 +98,7 @@ fn main() -> ExitCode {
     let mut clean = harness::close();
     for (lab, _) in PEERS.iter().filter_map(|peer| peer.lab.get()?.as_ref().ok()) {
         for result in RUNTIME.block_on(lab.close()) {
-            eprint!("{}", card(&result, "exec-http conform server"));
+            eprint!("{}", card(&result, &Repeat::default(), Paint::PLAIN));
             clean = false;
         }
     }

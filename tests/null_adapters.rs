@@ -10,7 +10,19 @@ const SILENT: &str = "while read -r line; do :; done";
 /// Runs the suite against a shell script, and returns its exit code and all that it says.
 fn conform(transport: &str, script: &str) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_exec-http"))
-        .args(["conform", "client", "--transport", transport, "--time-scale", "0.1", "--", "/bin/sh", "-c", script])
+        .args([
+            "conform",
+            "client",
+            "--no-out",
+            "--transport",
+            transport,
+            "--time-scale",
+            "0.1",
+            "--",
+            "/bin/sh",
+            "-c",
+            script,
+        ])
         .output()
         .expect("the program can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -13,7 +13,7 @@ const EXEC_HTTP: &str = env!("CARGO_BIN_EXE_exec-http");
 fn conform(name: &str, seed: &[&str], only: &[&str]) -> (Option<i32>, Vec<Value>) {
     let results = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{name}.jsonl"));
     let mut command = Command::new(EXEC_HTTP);
-    command.args(["conform", "client", "--json"]).arg(&results);
+    command.args(["conform", "client", "--no-out", "--json"]).arg(&results);
     command.args(only.iter().flat_map(|case| ["--only", case]));
     command.args(["--", EXEC_HTTP, "adapter", "--seed"]).args(seed);
     let output = command.output().expect("the program can be started");

@@ -121,7 +121,7 @@ fn the_suite_shows_a_token_to_an_executor_that_wants_one() {
     let executor = Executor::start("suite-log", &["--ws-token-sha256", DIGEST]);
     let suite = |options: &[&str]| {
         let select = ["--only", "handshake/session", "--only", "transport/readyz", "--only", "transport/origin*"];
-        run(&[&["conform", "server", "--url", &executor.url], &select[..], options].concat())
+        run(&[&["conform", "server", "--no-out", "--url", &executor.url], &select[..], options].concat())
     };
     let passed = suite(&["--token-file", &token]);
     let report = text(&passed.stdout);

@@ -81,7 +81,8 @@ impl Stage<'_> {
             ("peer", peer),
         ];
         let names = Names::from(names.map(|(name, value)| (name.to_owned(), value)));
-        self.record(What::Begun { names, transport: self.transport.to_string(), time_scale: 1.0 });
+        let transport = self.transport.to_string();
+        self.record(What::Begun { case: String::new(), names, transport, time_scale: 1.0 });
     }
 
     fn record(&mut self, what: What) {

@@ -9,8 +9,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
+use exec_http::conformance::artifacts::{Artifacts, RESULTS, RUNS_FOLDER};
 use exec_http::conformance::case::{Half, Revision, Transport};
 use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::client::lab::ClientTarget;
@@ -19,10 +21,12 @@ use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::{self, Claims};
 use exec_http::conformance::report::console::Console;
 use exec_http::conformance::report::json::JsonLines;
-use exec_http::conformance::report::{Reports, junit};
+use exec_http::conformance::report::repeat::Repeat;
+use exec_http::conformance::report::{Reports, Summary, junit, statement};
 use exec_http::conformance::run::Run;
 use exec_http::conformance::select::Selection;
 use exec_http::conformance::suites;
+use exec_http::conformance::trace::sha256;
 use exec_http::conformance::verdict::RunOutcome;
 
 /// More cases at one time would only wait for each other.
@@ -62,8 +66,10 @@ struct Subject {
     claims: Claims,
     /// The transports.
     transports: Vec<Transport>,
+    /// How the peers are named on a command line.
+    repeat: Repeat,
     /// The command line, without its selection.
-    replay: String,
+    command: String,
 }
 
 /// Options of both halves.
@@ -93,6 +99,12 @@ struct Options {
     /// Write a JUnit report.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// The folder in which each run makes one for its results, traces and report.
+    #[arg(long, value_name = "DIR", default_value = RUNS_FOLDER)]
+    out: PathBuf,
+    /// Make no such folder.
+    #[arg(long, conflicts_with = "out")]
+    no_out: bool,
     /// Known failures with their reasons.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -178,11 +190,11 @@ fn usage(message: impl ToString) -> Failure {
 }
 
 fn run_built_in() -> Result<RunOutcome, Failure> {
-    let options = Options::default();
+    let options = Options { out: RUNS_FOLDER.into(), ..Options::default() };
     let executor = server::Server::default().subject()?;
     let client = client::Client::default().subject()?;
-    let replay = "exec-http".to_owned();
-    options.run(Subject { client: client.client, replay, ..executor })
+    let command = "exec-http".to_owned();
+    options.run(Subject { client: client.client, command, ..executor })
 }
 
 impl Options {
@@ -192,13 +204,15 @@ impl Options {
 
     /// Runs the suite and prints its report.
     fn run(&self, subject: Subject) -> Result<RunOutcome, Failure> {
-        let Subject { executor, client, claims, transports, replay } = subject;
+        let Subject { executor, client, claims, transports, repeat, command } = subject;
         let halves = [(Half::Executor, executor.is_some()), (Half::Client, client.is_some())];
         let halves = || halves.into_iter().filter(|(_, tested)| *tested).map(|(half, _)| half);
+        let mut expected = None;
         let expectations = match &self.expect {
             Some(path) => {
                 let ids = halves().flat_map(|half| plan::ids(suites::of(half))).collect();
-                Expectations::parse(&read(path)?, &ids).map_err(in_file(path))?
+                let text = expected.insert(read(path)?);
+                Expectations::parse(text, &ids).map_err(in_file(path))?
             }
             None => Expectations::default(),
         };
@@ -210,23 +224,42 @@ impl Options {
         let parallel = self.jobs.map_or_else(default_jobs, usize::from);
         let time_scale = self.time_scale.0;
         let names: Vec<&str> = transports.iter().map(|transport| transport.as_str()).collect();
-        let json = match &self.json {
-            Some(path) => Some(JsonLines::begin(create(path)?, &names).map_err(unwritten(path))?),
-            None => None,
+        let tested: Vec<&str> = halves().map(Half::peer).collect();
+        let folder = match self.no_out {
+            true => None,
+            false => {
+                let kept = Artifacts::create(&self.out, if tested.len() == 1 { tested[0] } else { "both" });
+                Some(Arc::new(kept.map_err(|error| usage(format!("{}: {error}", self.out.display())))?))
+            }
         };
+        let in_folder = folder.as_ref().map(|folder| folder.path().join(RESULTS));
+        let mut json = Vec::new();
+        for path in self.json.iter().chain(&in_folder) {
+            json.push(JsonLines::begin(create(path)?, &names, &command).map_err(unwritten(path))?);
+        }
         let junit = self.junit.as_ref().map(|path| create(path).map(|file| (path, file))).transpose()?;
         let mut reports = Reports::new(Console::new(), json);
+        let declaration = claims.declaration.clone();
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
-        let run = Run { executor, client, transports, claims, expectations, jobs, left_out, parallel, time_scale };
+        let artifacts = folder.clone();
+        let run =
+            Run { executor, client, transports, claims, expectations, jobs, left_out, parallel, time_scale, artifacts };
         let run = runtime.block_on(async { run.execute(&mut reports, interrupted()).await });
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
         run.map_err(usage)?;
+        let shown = folder.as_ref().map(|folder| folder.path());
         let summary = reports
-            .end(self.strict_should, &replay)
+            .end(self.strict_should, &repeat, shown)
             .map_err(|error| (RunOutcome::Incomplete, format!("the report cannot be written: {error}")))?;
         if let Some((path, file)) = junit {
-            junit::write(&summary, &replay, io::BufWriter::new(file)).map_err(unwritten(path))?;
+            junit::write(&summary, &repeat, io::BufWriter::new(file)).map_err(unwritten(path))?;
+        }
+        if let Some(folder) = &folder {
+            let expectations = expected.map(|text| sha256(text.as_bytes()));
+            let subject =
+                statement::Subject { command: &command, transports: &names, declaration: &declaration, expectations };
+            finish(folder, &subject, &summary, &repeat)?;
         }
         Ok(summary.outcome())
     }
@@ -293,6 +326,20 @@ fn interrupted() -> impl Future<Output = ()> {
             _ = terminate.recv() => {}
         }
     }
+}
+
+/// Writes what is known only at the end of a run.
+fn finish(
+    folder: &Artifacts,
+    subject: &statement::Subject<'_>,
+    summary: &Summary,
+    repeat: &Repeat,
+) -> Result<(), Failure> {
+    let path = folder.path().join("junit.xml");
+    junit::write(summary, repeat, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
+    let path = folder.path().join("statement.json");
+    statement::write(subject, summary, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
+    Ok(())
 }
 
 fn default_jobs() -> usize {

@@ -50,7 +50,7 @@ impl std::fmt::Display for Transport {
 }
 
 /// A revision of the protocol, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Revision {
     /// The first release.
     #[serde(rename = "2026-04")]
@@ -100,6 +100,14 @@ pub enum Half {
 impl Half {
     /// What the areas of cases for clients begin with.
     const CLIENT_AREAS: &str = "client-";
+
+    /// The word of the command line for whom it is about.
+    pub const fn peer(self) -> &'static str {
+        match self {
+            Self::Executor => "server",
+            Self::Client => "client",
+        }
+    }
 
     /// The half that an area, or the id of a case, belongs to.
     pub fn of(area: &str) -> Self {

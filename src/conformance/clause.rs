@@ -43,7 +43,7 @@ pub struct Clause {
 }
 
 /// The specification.
-const SPEC: &str = include_str!("../../SPEC.md");
+pub(super) const SPEC: &str = include_str!("../../SPEC.md");
 
 static CLAUSES: LazyLock<BTreeMap<&'static str, Clause>> =
     LazyLock::new(|| SPEC.lines().filter_map(parse).map(|clause| (clause.id, clause)).collect());

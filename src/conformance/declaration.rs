@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::case::{Revision, Transport};
 
@@ -31,7 +31,7 @@ pub const CREDIT: &str = "credit";
 const SHOWN: [&str; 3] = [HEADER_ENV_VARS, CANCEL, CREDIT];
 
 /// What the implementation claims.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declaration {
     /// `None`: every transport that the command line offers.

@@ -10,6 +10,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::artifacts::TraceFile;
 use super::case::template::Names;
 use super::case::{Action, Case, Signal, Step, Transport};
 use super::memory::PeakMemory;
@@ -44,9 +45,16 @@ pub trait PeerHandle: Send {
 }
 
 /// Runs a case against a peer. All connections and origins of the case are closed at the end; the peer lives on.
-pub async fn run_case(case: &Case, peer: &mut impl PeerHandle, settings: &Settings) -> CaseRun {
+/// What happens is written to `kept` at once.
+pub async fn run_case(
+    case: &Case,
+    peer: &mut impl PeerHandle,
+    settings: &Settings,
+    kept: Option<TraceFile>,
+) -> CaseRun {
     let exit_first = peer.transport() == Transport::Stdio;
     let mut stage = Stage::new(case, settings, Some(Box::pin(peer.exited())), exit_first);
+    stage.keep(kept);
     let watched = case.steps.iter().any(|step| matches!(step.action, Action::Memory(_)));
     let memory = peer.pid().filter(|_| watched).map(PeakMemory::watch);
     let mut driver = Driver { case, peer, settings, released: watch::channel(BTreeSet::new()).0, memory };
@@ -134,7 +142,8 @@ impl<P: PeerHandle> Driver<'_, P> {
             .map(|(name, value)| (name.to_owned(), value)),
         );
         let transport = self.peer.transport().to_string();
-        stage.record(What::Begun { names: names.clone(), transport, time_scale: self.settings.time_scale });
+        let case = self.case.id.clone();
+        stage.record(What::Begun { case, names: names.clone(), transport, time_scale: self.settings.time_scale });
         let mut index = 0;
         let origins = bound.map(|bound| {
             let exchanges = self.case.origins[index].clone();

@@ -245,7 +245,7 @@ fn today() -> Day {
 }
 
 /// The day that is `days` after 1970-01-01.
-fn civil(days: u64) -> Day {
+pub(super) fn civil(days: u64) -> Day {
     const DAYS_TO_1970_FROM_YEAR_0: u64 = 719_468;
     const ERA_DAYS: u64 = 146_097; // 400 years
     let days = days + DAYS_TO_1970_FROM_YEAR_0;

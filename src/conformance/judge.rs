@@ -271,7 +271,7 @@ impl<'a> Judge<'a> {
     /// Keeps what the event says, and judges the invariants.
     fn note(&mut self, event: &Event) {
         match &event.what {
-            What::Begun { names, transport, time_scale } => {
+            What::Begun { names, transport, time_scale, .. } => {
                 let transport = if transport == "ws" { Transport::Websocket } else { Transport::Stdio };
                 self.setting = Setting { names: names.clone(), transport, time_scale: *time_scale };
             }

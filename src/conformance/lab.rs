@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::artifacts::{Artifacts, CaseFiles};
 use super::case::{Case, Transport};
 use super::driver::{PeerHandle as _, run_case};
 use super::judge::FailKind;
@@ -14,6 +15,7 @@ use super::result::{CaseResult, Reason};
 use super::stage::Settings;
 use super::trace::Trace;
 use super::verdict::Verdict;
+use crate::sync::Arc;
 
 /// The name under which a peer that breaks the handshake is reported: no case has been run then.
 pub const PEER_HANDSHAKE: &str = "peer/handshake";
@@ -37,6 +39,8 @@ pub struct Lab {
     shared: Mutex<Result<Option<Peer>, Unready>>,
     /// Deaths of the shared process that no case has repeated on a process of its own.
     unexplained_deaths: Mutex<Vec<String>>,
+    /// Where what happens is kept.
+    artifacts: Option<Arc<Artifacts>>,
 }
 
 impl Lab {
@@ -62,6 +66,7 @@ impl Lab {
             settings: Settings::default(),
             shared: Mutex::new(Ok(shared)),
             unexplained_deaths: Mutex::default(),
+            artifacts: None,
         };
         Ok((lab, ready))
     }
@@ -75,6 +80,7 @@ impl Lab {
             settings: Settings::default(),
             shared: Mutex::new(Ok(None)),
             unexplained_deaths: Mutex::default(),
+            artifacts: None,
         }
     }
 
@@ -91,6 +97,12 @@ impl Lab {
     #[must_use]
     pub fn with_settings(self, settings: Settings) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The same lab, which keeps what happens in its cases.
+    #[must_use]
+    pub fn with_artifacts(self, artifacts: Option<Arc<Artifacts>>) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// Runs one case, and a case that depends on time twice. Dropping the future ends the process that was started for it.
@@ -187,9 +199,13 @@ impl Lab {
 
     async fn run_on(&self, case: &Case, peer: &mut Peer) -> (CaseResult, Trace) {
         let position = peer.process().map_or(0, |process| process.stderr().position());
-        let run = run_case(case, peer, &self.settings).await;
+        let files = self.artifacts.as_ref().map(|artifacts| artifacts.of_case(&case.id, self.transport));
+        let copy = files.as_ref().and_then(|files| Some(peer.process()?.stderr().copy_to(files.stderr())));
+        let kept = files.as_ref().and_then(CaseFiles::begin_trace);
+        let run = run_case(case, peer, &self.settings, kept).await;
+        drop(copy);
         let stderr = peer.process().map_or_else(String::new, |process| process.stderr().since(position));
-        (CaseResult::of_run(case, self.transport, &run, stderr), run.trace)
+        (CaseResult::of_run(case, self.transport, &run, stderr, files), run.trace)
     }
 
     fn not_run(&self, case: &Case, unready: &Unready) -> CaseResult {

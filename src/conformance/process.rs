@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub const EXIT_GRACE: Duration = Duration::from_secs(2);
 
 /// Bytes of standard error that are kept, the newest ones.
 const STDERR_TAIL_BYTES: usize = 64 * 1024;
+
+/// Bytes of standard error that go to a file of one case.
+const STDERR_FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How often a group whose leader has gone is looked at: the end of a grandchild is no event that a parent can await.
 const SURVIVOR_POLL: Duration = Duration::from_millis(10);
@@ -216,6 +220,10 @@ struct Tail {
     bytes: Vec<u8>,
     /// Bytes that were written before the first of `bytes`.
     dropped: usize,
+    /// Where it is copied to.
+    copies: Vec<(u64, StderrFile)>,
+    /// How many copies there have been.
+    copies_made: u64,
 }
 
 impl Stderr {
@@ -231,6 +239,15 @@ impl Stderr {
         String::from_utf8_lossy(&tail.bytes[position.saturating_sub(tail.dropped).min(tail.bytes.len())..]).into_owned()
     }
 
+    /// Copies what is written from now on to a file, which is made with the first byte, until the copy is dropped.
+    pub fn copy_to(&self, path: PathBuf) -> StderrCopy {
+        let mut tail = self.tail.lock();
+        tail.copies_made += 1;
+        let number = tail.copies_made;
+        tail.copies.push((number, StderrFile { path, file: None, left: STDERR_FILE_BYTES }));
+        StderrCopy { stderr: self.clone(), number }
+    }
+
     async fn read_from(self, mut pipe: ChildStderr) {
         let mut chunk = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
@@ -239,8 +256,46 @@ impl Stderr {
     }
 }
 
+/// Standard error goes to a file as long as this lives.
+#[derive(Debug)]
+pub struct StderrCopy {
+    /// Whose.
+    stderr: Stderr,
+    /// Among its copies.
+    number: u64,
+}
+
+impl Drop for StderrCopy {
+    fn drop(&mut self) {
+        self.stderr.tail.lock().copies.retain(|(number, _)| *number != self.number);
+    }
+}
+
+/// A file to which standard error goes.
+#[derive(Debug)]
+struct StderrFile {
+    path: PathBuf,
+    /// `None` until there is something to write.
+    file: Option<File>,
+    /// Bytes that may still be written.
+    left: usize,
+}
+
+impl StderrFile {
+    /// A disk that is full must not change a verdict, so that errors only end the file.
+    fn add(&mut self, chunk: &[u8]) {
+        let chunk = &chunk[..chunk.len().min(self.left)];
+        if self.file.is_none() && !chunk.is_empty() {
+            self.file = File::create(&self.path).ok();
+        }
+        let written = self.file.as_mut().is_some_and(|file| file.write_all(chunk).is_ok());
+        self.left = if written { self.left - chunk.len() } else { 0 };
+    }
+}
+
 impl Tail {
     fn push(&mut self, chunk: &[u8]) {
+        self.copies.iter_mut().for_each(|(_, copy)| copy.add(chunk));
         self.bytes.extend_from_slice(chunk);
         let excess = self.bytes.len().saturating_sub(STDERR_TAIL_BYTES);
         self.bytes.drain(..excess);
@@ -334,6 +389,21 @@ mod tests {
         let nowhere = CommandLine { cwd: Some("/no/such/directory".into()), ..shell("true") };
         let error = Process::start(&nowhere, &[]).map(|_| ()).expect_err("it does not exist");
         assert_eq!(error.to_string(), "no such directory: /no/such/directory");
+    }
+
+    #[test]
+    fn stderr_is_copied_while_a_copy_lives() {
+        let path = std::env::temp_dir().join(format!("exec-http-stderr-{}", std::process::id()));
+        let stderr = Stderr::default();
+        stderr.tail.lock().push(b"before ");
+        let copy = stderr.copy_to(path.clone());
+        assert!(!path.exists(), "nothing was written");
+        stderr.tail.lock().push(b"meanwhile");
+        assert_eq!(std::fs::read(&path).expect("a file"), b"meanwhile");
+        drop(copy);
+        stderr.tail.lock().push(b" behind");
+        assert_eq!(std::fs::read(&path).expect("a file"), b"meanwhile");
+        std::fs::remove_file(path).expect("it is ours");
     }
 
     #[test]

@@ -4,13 +4,18 @@ pub mod card;
 pub mod console;
 pub mod json;
 pub mod junit;
+pub mod paint;
+pub mod repeat;
+pub mod statement;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use console::Console;
 use json::JsonLines;
+use repeat::Repeat;
 
 use super::result::CaseResult;
 use super::verdict::{Bearing, RunOutcome, Tally, Verdict};
@@ -24,7 +29,7 @@ pub struct Reports {
     /// For people.
     console: Console,
     /// For programs.
-    json: Option<JsonLines>,
+    json: Vec<JsonLines>,
     /// In the order in which they came.
     results: Vec<CaseResult>,
     /// The first failure to write a report.
@@ -35,7 +40,7 @@ pub struct Reports {
 
 impl Reports {
     /// Nothing has been run yet.
-    pub fn new(console: Console, json: Option<JsonLines>) -> Self {
+    pub fn new(console: Console, json: Vec<JsonLines>) -> Self {
         Self { console, json, results: Vec::new(), fault: None, start: Instant::now() }
     }
 
@@ -47,28 +52,34 @@ impl Reports {
     /// Tells one result.
     pub fn add(&mut self, result: CaseResult) {
         self.console.add(&result);
-        if let Some(json) = &mut self.json {
-            let written = json.add(&result);
-            self.keep(written);
-        }
+        let written = self.json.iter_mut().try_for_each(|json| json.add(&result));
+        self.keep(written);
         self.results.push(result);
+    }
+
+    /// The results so far.
+    pub fn results(&self) -> &[CaseResult] {
+        &self.results
+    }
+
+    /// Tells what the run does behind its cases.
+    pub fn note(&self, what: &str) {
+        self.console.note(what);
     }
 
     /// Tells the end of the run, and returns what became of it.
     ///
     /// # Errors
     ///
-    /// The first failure to write to standard output or to the JSON file.
-    pub fn end(mut self, strict_should: bool, replay: &str) -> io::Result<Summary> {
+    /// The first failure to write to standard output or to a JSON file.
+    pub fn end(mut self, strict_should: bool, repeat: &Repeat, folder: Option<&Path>) -> io::Result<Summary> {
         let mut tally = Tally::default();
         self.results.iter().for_each(|result| tally.add(result.verdict));
         let duration = self.start.elapsed();
         let summary = Summary { results: std::mem::take(&mut self.results), tally, strict_should, duration };
-        if let Some(json) = &mut self.json {
-            let written = json.end(&summary);
-            self.keep(written);
-        }
-        let written = self.console.end(&summary, replay);
+        let written = self.json.iter_mut().try_for_each(|json| json.end(&summary));
+        self.keep(written);
+        let written = self.console.end(&summary, repeat, folder);
         self.keep(written);
         match self.fault {
             Some(error) => Err(error),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::artifacts::CaseFiles;
 use super::case::{Case, Transport};
 use super::judge::{Finding, Judgement};
 use super::stage::CaseRun;
-use super::transcript::transcript;
+use super::transcript::{last_sent, transcript};
 use super::verdict::Verdict;
 
 /// What was wrong, or why there is nothing to say.
@@ -46,10 +47,16 @@ pub struct CaseResult {
     pub reason: Option<Reason>,
     /// From the first connection to the verdict.
     pub duration: Duration,
+    /// What the suite said or did last before the verdict was known, as in the transcript.
+    pub sent: Option<String>,
+    /// The number of the event after which the verdict was known, where it came before the end of the case.
+    pub decided: Option<u64>,
     /// The last frames and origin events, one a line.
     pub transcript: Vec<String>,
     /// The end of what the peer wrote to standard error meanwhile.
     pub stderr: String,
+    /// What was kept of it.
+    pub files: Option<CaseFiles>,
 }
 
 impl CaseResult {
@@ -61,13 +68,16 @@ impl CaseResult {
             verdict,
             reason: Some(reason),
             duration: Duration::ZERO,
+            sent: None,
+            decided: None,
             transcript: Vec::new(),
             stderr: String::new(),
+            files: None,
         }
     }
 
-    /// The result of a run; `stderr` is what the peer wrote meanwhile.
-    pub fn of_run(case: &Case, transport: Transport, run: &CaseRun, stderr: String) -> Self {
+    /// The result of a run; `stderr` is what the peer wrote meanwhile, and `files` what was kept.
+    pub fn of_run(case: &Case, transport: Transport, run: &CaseRun, stderr: String, files: Option<CaseFiles>) -> Self {
         let found = |finding: &Finding| Reason {
             clause: Some(finding.clause.clone()),
             place: Some(format!("{}:{}", case.file, finding.line)),
@@ -82,8 +92,22 @@ impl CaseResult {
             Judgement::NoHandshake(finding) => (Verdict::NotRun, Some(found(finding))),
             Judgement::Error(reason) => (Verdict::Error, Some(Reason::plain(reason))),
         };
-        let transcript = if reason.is_some() { transcript(&run.trace) } else { Vec::new() };
-        Self { case: case.id.clone(), transport, verdict, reason, duration: run.duration, transcript, stderr }
+        let (mut shown, mut sent, mut decided) = (Vec::new(), None, None);
+        if reason.is_some() {
+            (shown, sent, decided) = (transcript(&run.trace), last_sent(&run.trace, run.decided), run.decided);
+        }
+        Self {
+            case: case.id.clone(),
+            transport,
+            verdict,
+            reason,
+            duration: run.duration,
+            sent,
+            decided,
+            transcript: shown,
+            stderr,
+            files,
+        }
     }
 
     /// Two runs of a case came to different verdicts: nothing can be said.

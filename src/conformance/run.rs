@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
 
+use super::artifacts::Artifacts;
 use super::case::{Case, Half, Transport};
 use super::client::lab::{ClientLab, ClientTarget};
 use super::expectation::{ExpectationError, Expectations};
@@ -43,6 +44,8 @@ pub struct Run {
     pub parallel: usize,
     /// Multiplies all deadlines.
     pub time_scale: f64,
+    /// Where what happens is kept.
+    pub artifacts: Option<Arc<Artifacts>>,
 }
 
 impl Run {
@@ -148,6 +151,7 @@ impl Run {
                         self.claims.shown.insert(transport.as_str(), ready.shown.clone());
                         let time_scale = self.time_scale * ready.time_scale();
                         let lab = lab.with_settings(Settings { time_scale, ..Settings::default() });
+                        let lab = lab.with_artifacts(self.artifacts.clone());
                         ((Half::Executor, transport), Ok(Arc::new(lab).into()))
                     }
                     Err(unready) => unreached(Half::Executor, unready),
@@ -155,7 +159,10 @@ impl Run {
             }
             if let Some(target) = self.client.clone() {
                 match ClientLab::open(target, transport, start, self.time_scale).await {
-                    Ok(Some(lab)) => labs.push(((Half::Client, transport), Ok(Arc::new(lab).into()))),
+                    Ok(Some(lab)) => {
+                        let lab = lab.with_artifacts(self.artifacts.clone());
+                        labs.push(((Half::Client, transport), Ok(Arc::new(lab).into())));
+                    }
                     Ok(None) => {}
                     Err(unready) => labs.push(unreached(Half::Client, unready)),
                 }

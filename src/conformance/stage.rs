@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::artifacts::TraceFile;
 use super::case::template::{Names, Template, resolve_json};
 use super::case::{Action, Case, Form, Step};
 use super::judge::{Judge, Judgement, State};
@@ -40,6 +41,8 @@ pub(super) type Exit<'a> = Pin<Box<dyn Future<Output = Option<i32>> + Send + 'a>
 pub struct CaseRun {
     /// Everything that happened.
     pub trace: Trace,
+    /// The number of the event after which the verdict was known, when the case ended before its steps did.
+    pub decided: Option<u64>,
     /// The verdict.
     pub judgement: Judgement,
     /// How long it took.
@@ -105,6 +108,10 @@ pub(super) struct Stage<'a> {
     state: State,
     /// What has happened.
     trace: Trace,
+    /// Where it is kept as it happens.
+    kept: Option<TraceFile>,
+    /// The event after which the verdict was known.
+    decided: Option<u64>,
     /// How much of it the actor has seen.
     observed: usize,
     /// When the case began.
@@ -140,6 +147,8 @@ impl<'a> Stage<'a> {
             judge: Judge::new(case),
             state: State::Ready,
             trace: Trace::default(),
+            kept: None,
+            decided: None,
             observed: 0,
             start: Instant::now(),
             connections: BTreeMap::new(),
@@ -154,6 +163,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Writes everything that happens to that file, too.
+    pub(super) fn keep(&mut self, kept: Option<TraceFile>) {
+        self.kept = kept;
+    }
+
     /// For those who tell events.
     pub(super) fn events(&self) -> Events {
         self.events.clone()
@@ -166,7 +180,8 @@ impl<'a> Stage<'a> {
 
     /// The verdict and the trace.
     pub(super) fn finish(self) -> CaseRun {
-        CaseRun { judgement: self.judge.finish(), trace: self.trace, duration: self.start.elapsed() }
+        let duration = self.start.elapsed();
+        CaseRun { judgement: self.judge.finish(), trace: self.trace, decided: self.decided, duration }
     }
 
     /// Does all steps, until the verdict is known.
@@ -452,6 +467,12 @@ impl<'a> Stage<'a> {
         let number = self.trace.events.len() as u64 + 1;
         let event = Event { number, micros: u64::try_from(elapsed).unwrap_or(u64::MAX), what };
         self.state = self.judge.handle(&event);
+        if self.state == State::Over {
+            self.decided.get_or_insert(number);
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.add(&event);
+        }
         self.trace.events.push(event);
     }
 }

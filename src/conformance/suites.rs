@@ -2,8 +2,11 @@
 
 use std::sync::LazyLock;
 
+use sha2::{Digest as _, Sha256};
+
 use super::case::parse::{ParseError, parse_cases};
 use super::case::{Case, Half};
+use super::clause;
 
 /// The files, one area each.
 pub const FILES: [(&str, &str); 26] = [
@@ -46,6 +49,21 @@ pub fn of(half: Half) -> &'static [Case] {
     }
 }
 
+/// What the cases and the clauses are, in 16 hexadecimal digits: two suites with one digest ask the same.
+pub fn digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| {
+        let mut hash = Sha256::new();
+        for (file, text) in FILES.iter().chain([&("SPEC.md", clause::SPEC)]) {
+            hash.update((file.len() as u64).to_be_bytes());
+            hash.update(file);
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        }
+        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    });
+    &DIGEST
+}
+
 fn parse_files(half: Half) -> Result<Vec<Case>, ParseError> {
     let mut cases = Vec::new();
     for (file, text) in FILES.iter().filter(|(file, _)| Half::of(file) == half) {
@@ -60,7 +78,7 @@ mod tests {
 
     use super::*;
     use crate::conformance::case::Promise;
-    use crate::conformance::clause::{self, Side};
+    use crate::conformance::clause::Side;
 
     #[test]
     fn every_file_reads_and_every_id_is_its_own() {

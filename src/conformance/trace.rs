@@ -52,6 +52,9 @@ impl Event {
 pub enum What {
     /// The case begins; its names stand for these values.
     Begun {
+        /// The id of the case; empty in traces that were kept without it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        case: String,
         /// Addresses of the origins and of the peer.
         names: BTreeMap<String, String>,
         /// `stdio` or `ws`.
@@ -300,7 +303,7 @@ impl TryFrom<String> for Body {
 }
 
 /// The hash in hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -404,7 +407,7 @@ mod tests {
         let headers = vec![("a".to_owned(), "b".to_owned())];
         let trace = Trace {
             events: vec![
-                event(1, What::Begun { names, transport: "ws".to_owned(), time_scale: 1.0 }),
+                event(1, What::Begun { case: "a/b".to_owned(), names, transport: "ws".to_owned(), time_scale: 1.0 }),
                 event(2, What::Received { connection: "main".to_owned(), text: "{}".to_owned(), binary: false }),
                 event(
                     3,

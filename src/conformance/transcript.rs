@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::case::MAIN;
+use super::case::steps::BARRIER_METHOD;
 use super::trace::{Event, Trace, What};
 
 /// Lines that a transcript has at most.
@@ -25,6 +26,18 @@ pub fn transcript(trace: &Trace) -> Vec<String> {
         shown.insert(0, format!("({left_out} earlier events)"));
     }
     shown
+}
+
+/// What the suite sent last, on the wire or to the adapter, up to that event; barriers say nothing.
+pub fn last_sent(trace: &Trace, decided: Option<u64>) -> Option<String> {
+    let until = decided.unwrap_or(u64::MAX);
+    let sent = trace.events.iter().rev().filter(|event| event.number <= until).find_map(|event| match &event.what {
+        What::Sent { text, .. } if text.contains(BARRIER_METHOD) => None,
+        What::Sent { connection, text } => Some(format!("{}{}", prefix(connection), frame(text))),
+        What::Told { command } => Some(format!("to the adapter: {}", json(command))),
+        _ => None,
+    });
+    sent
 }
 
 fn line(event: &Event) -> Option<String> {
@@ -106,12 +119,22 @@ fn body(message: &Value) -> Option<Vec<u8>> {
 /// The beginning of a text of the peer, without characters that would control the terminal.
 fn shortened(text: &str) -> String {
     let end = text.char_indices().nth(FRAME_CHARACTERS).map(|(end, _)| end);
-    let mut shown = String::new();
-    for character in text[..end.unwrap_or(text.len())].chars() {
-        if character.is_control() { shown.extend(character.escape_unicode()) } else { shown.push(character) }
-    }
+    let mut shown = printable(&text[..end.unwrap_or(text.len())]).replace('\n', "\\u{a}");
     if end.is_some() {
         shown += &format!("… ({} bytes)", text.len());
+    }
+    shown
+}
+
+/// The text without characters that would control the terminal; ends of lines stay.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
     }
     shown
 }

@@ -8,6 +8,7 @@ use exec_http::conformance::declaration::Declaration;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::Claims;
 use exec_http::conformance::process::CommandLine;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::verdict::RunOutcome;
 
 use super::{Failure, Options, Subject, Transports, this_program, usage};
@@ -46,18 +47,21 @@ impl Client {
             Some(revision) => Declaration::default().with_revision(revision),
             None => Declaration::default(),
         };
+        let repeat = Repeat { executor: String::new(), client: self.peer_options() };
+        let command = ["exec-http conform client", &repeat.client].join(" ").trim_end().to_owned();
         Ok(Subject {
             executor: None,
             client: Some(ClientTarget { adapter, relay: RelayProgram { argv: vec![this] } }),
             claims: Claims { declaration, is_spawned: true, shown: Default::default() },
             transports: self.transport.unwrap_or(Transports::Both).list().to_vec(),
-            replay: self.replay(),
+            repeat,
+            command,
         })
     }
 
     /// The options that describe the client, as one would type them.
-    fn replay(&self) -> String {
-        let mut words = vec!["exec-http".to_owned(), "conform".to_owned(), "client".to_owned()];
+    fn peer_options(&self) -> String {
+        let mut words = Vec::new();
         let argv = (!self.argv.is_empty()).then(|| shell_words::join(&self.argv));
         self.adapter.iter().chain(&argv).for_each(|command| words.extend(["--adapter".to_owned(), command.clone()]));
         words.extend(self.options.replay());

@@ -8,6 +8,7 @@ use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::Claims;
 use exec_http::conformance::process::CommandLine;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::verdict::RunOutcome;
 
 use super::{Failure, Options, Subject, Transports, in_file, read, this_program, usage};
@@ -57,7 +58,9 @@ impl Server {
             return Err(usage("no transport is left: the declaration has none of those to be tested"));
         }
         let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
-        Ok(Subject { executor: Some(target), client: None, claims, transports, replay: self.replay() })
+        let repeat = Repeat { executor: self.peer_options(), client: String::new() };
+        let command = ["exec-http conform server", &repeat.executor].join(" ").trim_end().to_owned();
+        Ok(Subject { executor: Some(target), client: None, claims, transports, repeat, command })
     }
 
     fn target(&self) -> Result<Target, Failure> {
@@ -100,8 +103,8 @@ impl Server {
     }
 
     /// The options that describe the peer, as one would type them.
-    fn replay(&self) -> String {
-        let mut words = vec!["exec-http".to_owned(), "conform".to_owned(), "server".to_owned()];
+    fn peer_options(&self) -> String {
+        let mut words = Vec::new();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         if !self.argv.is_empty() {
             option("--cmd", &shell_words::join(&self.argv));

@@ -8,7 +8,7 @@ use super::words::Words;
 use super::{Action, Expect, Form, MAIN, Outcome, Promise, Shape, Step};
 
 /// The method of a barrier, which no executor has.
-const BARRIER_METHOD: &str = "conformance/barrier";
+pub(in crate::conformance) const BARRIER_METHOD: &str = "conformance/barrier";
 
 /// Bytes of the name of a stream, twice what an executor has to accept as a `requestId`.
 const NAME_BYTES: u64 = 2_048;

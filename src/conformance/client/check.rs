@@ -94,7 +94,7 @@ fn expect_hello(answer: Result<Reply, String>) -> Result<Hello, String> {
 /// What the author of the adapter has to do first.
 pub async fn check(adapter: &Adapter, around: Surroundings<'_>) -> Result<(), String> {
     for case in CASES.iter() {
-        let run = run_case(case, adapter, around).await;
+        let run = run_case(case, adapter, around, None).await;
         let found = |finding: &Finding| format!("at `{}` came: {}", finding.expected, finding.got);
         let came = match &run.judgement {
             Judgement::Pass | Judgement::Warn(_) => continue,

@@ -14,6 +14,7 @@ use super::judge::id_name;
 use super::messages::{Line, Order as Told, Request, Seen};
 use super::receives::Receives;
 use super::script::{Answer, ClientAction, Deltas, Order, Seq, Sight};
+use crate::conformance::artifacts::TraceFile;
 use crate::conformance::case::steps::merge;
 use crate::conformance::case::template::{Names, resolve_json};
 use crate::conformance::case::{Action, Case, Form, Step, Transport};
@@ -44,9 +45,11 @@ pub struct Surroundings<'a> {
     pub settings: &'a Settings,
 }
 
-/// Runs a case for clients. All its connections are closed at the end; the adapter lives on.
-pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>) -> CaseRun {
+/// Runs a case for clients. All its connections are closed at the end; the adapter lives on. What happens is written to `kept`
+/// at once.
+pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>, kept: Option<TraceFile>) -> CaseRun {
     let mut stage = Stage::new(case, around.settings, None, false);
+    stage.keep(kept);
     let session = adapter.session(stage.events());
     let mut driver = Driver {
         case,
@@ -58,7 +61,8 @@ pub async fn run_case(case: &Case, adapter: &Adapter, around: Surroundings<'_>) 
         census: None,
     };
     let transport = around.transport.to_string();
-    stage.record(What::Begun { names: around.names.clone(), transport, time_scale: around.settings.time_scale });
+    let time_scale = around.settings.time_scale;
+    stage.record(What::Begun { case: case.id.clone(), names: around.names.clone(), transport, time_scale });
     stage.run(&mut driver).await;
     stage.finish()
 }

@@ -25,6 +25,8 @@ use crate::conformance::launcher::START;
 use crate::conformance::plan::{Job, jobs};
 use crate::conformance::process::CommandLine;
 use crate::conformance::report::card::card;
+use crate::conformance::report::paint::Paint;
+use crate::conformance::report::repeat::Repeat;
 use crate::conformance::suites;
 use crate::conformance::verdict::Verdict;
 
@@ -87,7 +89,7 @@ pub fn close() -> bool {
     let mut clean = true;
     for lab in LABS.iter().filter_map(|lab| lab.get()?.as_ref().ok()?.as_ref()) {
         for result in RUNTIME.block_on(lab.close()) {
-            eprint!("{}", card(&result, "exec-http conform client"));
+            eprint!("{}", card(&result, &Repeat::default(), Paint::PLAIN));
             clean = false;
         }
     }
@@ -118,10 +120,10 @@ fn run_job(target: &ClientTarget, job: Job) -> Result<Completion, Failed> {
         Verdict::Pass => Ok(Completion::Completed),
         // A broken SHOULD is told and fails nothing, as in a run of the suite.
         Verdict::Warn => {
-            eprint!("{}", card(&result, "exec-http conform client"));
+            eprint!("{}", card(&result, &Repeat::default(), Paint::PLAIN));
             Ok(Completion::Completed)
         }
-        _ => Err(card(&result, "exec-http conform client").into()),
+        _ => Err(card(&result, &Repeat::default(), Paint::PLAIN).into()),
     }
 }
 

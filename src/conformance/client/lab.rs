@@ -9,6 +9,7 @@ use super::check::{REPLY, check, introduce};
 use super::door::RelayProgram;
 use super::driver::{Surroundings, run_case};
 use super::messages::{Hello, Order};
+use crate::conformance::artifacts::{Artifacts, CaseFiles};
 use crate::conformance::case::template::Names;
 use crate::conformance::case::{Case, Transport};
 use crate::conformance::judge::FailKind;
@@ -20,6 +21,7 @@ use crate::conformance::result::{CaseResult, Reason};
 use crate::conformance::stage::{CaseRun, Settings};
 use crate::conformance::trace::Trace;
 use crate::conformance::verdict::Verdict;
+use crate::sync::Arc;
 
 /// The name under which the end of the process that serves a run is reported.
 const ADAPTER_PROCESS: &str = "client-adapter/process";
@@ -53,6 +55,8 @@ pub struct ClientLab {
     shared: Mutex<Result<Adapter, String>>,
     /// Deaths of its process that no case has repeated alone.
     unexplained_deaths: Mutex<Vec<String>>,
+    /// Where what happens is kept.
+    artifacts: Option<Arc<Artifacts>>,
 }
 
 impl ClientLab {
@@ -84,6 +88,7 @@ impl ClientLab {
             settings,
             shared: Mutex::new(Ok(adapter.clone())),
             unexplained_deaths: Mutex::default(),
+            artifacts: None,
         };
         check(&adapter, lab.surroundings()).await.map_err(Unready::Cause)?;
         Ok(Some(lab))
@@ -110,7 +115,14 @@ impl ClientLab {
             settings: Settings { time_scale, ..Settings::default() },
             shared: Mutex::new(Ok(adapter)),
             unexplained_deaths: Mutex::default(),
+            artifacts: None,
         })
+    }
+
+    /// The same lab, which keeps what happens in its cases.
+    #[must_use]
+    pub fn with_artifacts(self, artifacts: Option<Arc<Artifacts>>) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// Runs one case, once, and ends the adapter.
@@ -229,8 +241,13 @@ impl ClientLab {
 
     async fn run_on(&self, case: &Case, adapter: &Adapter) -> (CaseResult, Trace) {
         let position = adapter.process().stderr().position();
-        let run: CaseRun = run_case(case, adapter, self.surroundings()).await;
-        let result = CaseResult::of_run(case, self.transport, &run, adapter.process().stderr().since(position));
+        let files = self.artifacts.as_ref().map(|artifacts| artifacts.of_case(&case.id, self.transport));
+        let copy = files.as_ref().map(|files| adapter.process().stderr().copy_to(files.stderr()));
+        let kept = files.as_ref().and_then(CaseFiles::begin_trace);
+        let run: CaseRun = run_case(case, adapter, self.surroundings(), kept).await;
+        drop(copy);
+        let stderr = adapter.process().stderr().since(position);
+        let result = CaseResult::of_run(case, self.transport, &run, stderr, files);
         (result, run.trace)
     }
 

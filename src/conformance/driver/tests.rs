@@ -72,7 +72,7 @@ async fn run(body: &str, answer: fn(&str) -> Vec<String>) -> Judgement {
     let case = case(body);
     let settings =
         Settings { handshake: Duration::from_millis(200), step: Duration::from_millis(200), ..Default::default() };
-    let run = run_case(&case, &mut Scripted { answer }, &settings).await;
+    let run = run_case(&case, &mut Scripted { answer }, &settings, None).await;
     assert_eq!(judge(&case, &run.trace), run.judgement, "the stored trace gives the same verdict");
     run.judgement
 }
@@ -92,7 +92,7 @@ async fn a_peer_that_does_nothing_passes_nothing() {
     for file in super::super::suites::of(Half::Executor).iter().filter(|case| case.only != Some(Transport::Websocket)) {
         let settings =
             Settings { handshake: Duration::from_millis(20), step: Duration::from_millis(20), ..Default::default() };
-        let run = run_case(file, &mut Scripted { answer: |_| Vec::new() }, &settings).await;
+        let run = run_case(file, &mut Scripted { answer: |_| Vec::new() }, &settings, None).await;
         assert!(!matches!(run.judgement, Judgement::Pass | Judgement::Warn(_)), "{}", file.id);
     }
 }
@@ -188,7 +188,7 @@ async fn websocket_control_frames_reach_the_judge() {
         ("close\n<- close-frame\n<- closed", true),
         ("-> bytes \"\\xff\\xff\"\n<- pong \"x\"", false),
     ] {
-        let run = run_case(&case(body), &mut peer, &Settings::default()).await;
+        let run = run_case(&case(body), &mut peer, &Settings::default(), None).await;
         assert_eq!(run.judgement == Judgement::Pass, passes, "{body}: {:?}", run.judgement);
     }
 }
@@ -237,7 +237,7 @@ async fn the_end_of_a_connection_is_not_lost_in_a_write() {
     }
     let case =
         case("-> 7 x\n-> raw fill 1MiB\n<- 7 answered or closed\n<- closed\n-> 8 y\n<- 8 answered or closed\nbarrier");
-    let run = run_case(&case, &mut Leaving, &Settings::default()).await;
+    let run = run_case(&case, &mut Leaving, &Settings::default(), None).await;
     let Judgement::Fail(_, finding) = run.judgement else { panic!("not a failure: {:?}", run.judgement) };
     assert_eq!((finding.expected.as_str(), finding.got.contains("end of input")), ("barrier", true));
 }

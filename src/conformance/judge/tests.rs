@@ -22,7 +22,12 @@ struct Script<'a> {
 impl<'a> Script<'a> {
     fn new(case: &'a Case) -> Self {
         let mut script = Self { case, judge: Judge::new(case), trace: Trace::default(), state: State::Ready, next: 0 };
-        script.event(What::Begun { names: Names::new(), transport: "stdio".to_owned(), time_scale: 1.0 });
+        script.event(What::Begun {
+            case: String::new(),
+            names: Names::new(),
+            transport: "stdio".to_owned(),
+            time_scale: 1.0,
+        });
         script
     }
 

@@ -3,29 +3,43 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::result::CaseResult;
+use super::super::transcript::printable;
 use super::super::verdict::{Bearing, Tally, Verdict};
 use super::Summary;
 use super::card::card;
+use super::paint::Paint;
+use super::repeat::Repeat;
+
+/// Cases that are named as the slowest at most.
+const SLOWEST_SHOWN: usize = 5;
+
+/// From here on a case is slow.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Characters of what came that a line of progress has.
+const LINE_CHARACTERS: usize = 100;
 
 /// Writes the report to standard output and progress to standard error.
 #[derive(Debug)]
 pub struct Console {
     /// Hidden where standard error is no terminal.
     progress: ProgressBar,
-    /// Whether standard output shows colours.
+    /// Colours on standard output.
     paint: Paint,
+    /// Colours on standard error.
+    progress_paint: Paint,
 }
 
 impl Console {
     /// Looks at the two streams and at `NO_COLOR`.
     pub fn new() -> Self {
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { progress: bar(), paint: Paint(io::stdout().is_terminal() && !no_color) }
+        Self { progress: bar(), paint: Paint::of(&io::stdout()), progress_paint: Paint::of(&io::stderr()) }
     }
 
     /// The run begins.
@@ -37,7 +51,10 @@ impl Console {
     pub fn add(&self, result: &CaseResult) {
         self.progress.inc(1);
         if matches!(result.verdict.bearing(), Bearing::Violation | Bearing::Incomplete) {
-            self.progress.set_message(format!("{} {}", result.case, result.verdict));
+            let line = format!("{} [{}] {}", result.case, result.transport, result.verdict);
+            let came = result.came().lines().next().unwrap_or_default();
+            let line = self.progress_paint.verdict(&line, result.verdict.bearing());
+            self.progress.println(format!("{line}: {}", shortened(came)));
         }
     }
 
@@ -46,11 +63,16 @@ impl Console {
     /// # Errors
     ///
     /// Those of standard output.
-    pub fn end(&self, summary: &Summary, replay: &str) -> io::Result<()> {
+    pub fn end(&self, summary: &Summary, repeat: &Repeat, folder: Option<&Path>) -> io::Result<()> {
         self.progress.finish_and_clear();
         let mut out = io::stdout().lock();
-        out.write_all(text(summary, replay, self.paint).as_bytes())?;
+        out.write_all(text(summary, repeat, folder, self.paint).as_bytes())?;
         out.flush()
+    }
+
+    /// What the run does behind its cases.
+    pub fn note(&self, what: &str) {
+        self.progress.set_message(what.to_owned());
     }
 }
 
@@ -67,24 +89,8 @@ impl Default for Console {
     }
 }
 
-/// Whether text is coloured.
-#[derive(Clone, Copy, Debug)]
-struct Paint(bool);
-
-impl Paint {
-    fn verdict(self, text: &str, bearing: Bearing) -> String {
-        let colour = match bearing {
-            Bearing::Good => 32,
-            Bearing::Violation | Bearing::Incomplete => 31,
-            Bearing::Advice => 33,
-            Bearing::Neutral => 90,
-        };
-        if self.0 { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
-
 /// The whole report.
-fn text(summary: &Summary, replay: &str, paint: Paint) -> String {
+fn text(summary: &Summary, repeat: &Repeat, folder: Option<&Path>, paint: Paint) -> String {
     let mut text = String::new();
     // Writing to a text cannot fail.
     if let Some((count, cause)) = summary.headline() {
@@ -95,24 +101,55 @@ fn text(summary: &Summary, replay: &str, paint: Paint) -> String {
         let _ = writeln!(text, "{area:<12} {:>8.2} s  {}", time.as_secs_f64(), counts(&tally, paint));
     }
     for result in summary.failures() {
-        let card = card(result, replay);
-        let (head, rest) = card.split_once('\n').unwrap_or((&card, ""));
-        let _ = write!(text, "\n{}\n{rest}", paint.verdict(head, result.verdict.bearing()));
+        let _ = write!(text, "\n{}", card(result, repeat, paint));
     }
     let _ = writeln!(text);
-    for (verdict, heading) in [(Verdict::NotApplicable, "not applicable"), (Verdict::Xfail, "failed as expected")] {
-        let of_class: Vec<_> = summary.results.iter().filter(|result| result.verdict == verdict).collect();
-        for result in &of_class {
-            let came = result.came().lines().next().unwrap_or_default();
-            let _ = writeln!(text, "{heading}: {} [{}]: {came}", result.case, result.transport);
-        }
+    for ((transport, reason), cases) in not_applicable(summary) {
+        let _ = writeln!(text, "not applicable on {transport}, {reason}: {}", cases.join(" "));
+    }
+    for result in summary.results.iter().filter(|result| result.verdict == Verdict::Xfail) {
+        let came = result.came().lines().next().unwrap_or_default();
+        let _ = writeln!(text, "failed as expected: {} [{}]: {came}", result.case, result.transport);
     }
     if summary.results.iter().any(|result| result.verdict == Verdict::Skipped) {
         let _ = writeln!(text, "partial run: cases were left out");
     }
+    let slowest = slowest(summary);
+    if !slowest.is_empty() {
+        let _ = writeln!(text, "slowest: {}", slowest.join(", "));
+    }
+    if let Some(folder) = folder {
+        let _ = writeln!(text, "report: {}", folder.join("report.html").display());
+    }
     let _ = writeln!(text, "{} in {:.1} s", counts(&summary.tally, paint), summary.duration.as_secs_f64());
     let _ = writeln!(text, "{}", summary.last_line());
     text
+}
+
+/// The cases that do not apply, by transport and reason.
+fn not_applicable(summary: &Summary) -> BTreeMap<(&str, &str), Vec<&str>> {
+    let mut cases: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for result in summary.results.iter().filter(|result| result.verdict == Verdict::NotApplicable) {
+        cases.entry((result.transport.as_str(), result.came())).or_default().push(&result.case);
+    }
+    cases
+}
+
+/// The cases that took longest.
+fn slowest(summary: &Summary) -> Vec<String> {
+    let mut slow: Vec<&CaseResult> = summary.results.iter().filter(|result| result.duration >= SLOW).collect();
+    slow.sort_by_key(|result| std::cmp::Reverse(result.duration));
+    let shown = |result: &&CaseResult| format!("{} {:.1} s", result.case, result.duration.as_secs_f64());
+    slow.iter().take(SLOWEST_SHOWN).map(shown).collect()
+}
+
+/// The beginning of a line.
+fn shortened(line: &str) -> String {
+    let line = printable(line);
+    match line.char_indices().nth(LINE_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 /// The counts of each area, and the time of its cases added up.
@@ -152,17 +189,18 @@ mod tests {
             result("id/a", Verdict::NotApplicable, "needs resume"),
             result("id/b", Verdict::Skipped, "--skip"),
         ];
-        let text = text(&summary(results), "exec-http conform server", Paint(false));
+        let text = text(&summary(results), &Repeat::default(), Some(Path::new("runs/a")), Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "id               0.00 s  1 not-applicable, 1 skipped");
         assert_eq!(lines[1], "stream           0.00 s  1 pass, 1 fail");
         assert_eq!(lines[3], "stream/b [stdio] fail(assertion)");
-        let end = &lines[lines.len() - 4..];
+        let end = &lines[lines.len() - 5..];
         assert_eq!(
             end,
             [
-                "not applicable: id/a [stdio]: needs resume",
+                "not applicable on stdio, needs resume: id/a",
                 "partial run: cases were left out",
+                "report: runs/a/report.html",
                 "1 pass, 1 fail, 1 not-applicable, 1 skipped in 1.5 s",
                 "1 passed, 1 failed, 2 skipped",
             ]
@@ -171,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_last_line_has_no_colours() {
-        let painted = text(&summary(vec![result("a/b", FAIL, "x")]), "", Paint(true));
+        let painted = text(&summary(vec![result("a/b", FAIL, "x")]), &Repeat::default(), None, Paint::COLOURS);
         assert!(painted.contains("\x1b[31m"));
         assert!(painted.ends_with("\n0 passed, 1 failed, 0 skipped\n"));
     }

@@ -5,8 +5,14 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::super::artifacts::Stamp;
 use super::super::result::CaseResult;
+use super::super::suites;
+use super::super::verdict::Bearing;
 use super::Summary;
+
+/// What ran.
+pub const SUITE: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// A file of JSON lines. Each line is complete when the case is over, so that an interrupted run leaves what it found.
 pub struct JsonLines {
@@ -20,15 +26,21 @@ impl fmt::Debug for JsonLines {
 }
 
 impl JsonLines {
-    /// Writes the line `run`.
+    /// Writes the line `run`; `command` is the command line of the run.
     ///
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn begin(out: impl Write + Send + 'static, transports: &[&str]) -> io::Result<Self> {
+    pub fn begin(out: impl Write + Send + 'static, transports: &[&str], command: &str) -> io::Result<Self> {
         let mut lines = Self { out: Box::new(out) };
-        let suite = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
-        lines.write(&json!({"event": "run", "suite": suite, "transports": transports}))?;
+        lines.write(&json!({
+            "event": "run",
+            "suite": SUITE,
+            "digest": suites::digest(),
+            "transports": transports,
+            "command": command,
+            "started": Stamp::now().rfc3339(),
+        }))?;
         Ok(lines)
     }
 
@@ -52,11 +64,19 @@ impl JsonLines {
                 ("place", json!(reason.place)),
                 ("expected", json!(reason.expected)),
                 ("came", json!(reason.came)),
+                ("sent", json!(result.sent)),
+                ("decided", json!(result.decided)),
                 ("transcript", json!(result.transcript)),
                 ("stderr", json!(result.stderr)),
             ];
             for (name, value) in members {
                 line[name] = value;
+            }
+        }
+        if let Some(files) = &result.files {
+            line["trace"] = files.trace().into();
+            if result.verdict.bearing() == Bearing::Violation {
+                line["script"] = files.script().into();
             }
         }
         self.write(&line)
@@ -110,7 +130,7 @@ mod tests {
     fn every_result_is_a_line_of_its_own() {
         let memory = Memory::default();
         let failure = result("stream/a", Verdict::Fail(FailKind::Crash), "a \"quote\"\nand a line");
-        let mut lines = JsonLines::begin(memory.clone(), &["stdio"]).expect("memory takes everything");
+        let mut lines = JsonLines::begin(memory.clone(), &["stdio"], "exec-http").expect("memory takes everything");
         lines.add(&failure).expect("memory takes everything");
         lines.end(&summary(vec![failure])).expect("memory takes everything");
         let text = String::from_utf8(memory.0.lock().clone()).expect("JSON is UTF-8");

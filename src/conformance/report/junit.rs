@@ -5,26 +5,33 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::super::case::Half;
 use super::super::result::CaseResult;
 use super::super::verdict::Bearing;
 use super::Summary;
 use super::card::card;
+use super::paint::Paint;
+use super::repeat::Repeat;
 
-/// Writes the report; `replay` as in the cards.
+/// Writes the report; `repeat` as in the cards.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(summary: &Summary, replay: &str, out: impl Write) -> io::Result<()> {
-    let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
+pub fn write(summary: &Summary, repeat: &Repeat, out: impl Write) -> io::Result<()> {
+    let mut suites: BTreeMap<String, TestSuite> = BTreeMap::new();
     for result in &summary.results {
-        let transport = result.transport.as_str();
-        let suite = suites.entry(transport).or_insert_with(|| TestSuite::new(format!("server::{transport}")));
-        let mut case = TestCase::new(result.case.as_str(), status(result, summary.strict_should, replay));
-        case.set_classname(format!("server::{transport}::{}", result.area())).set_time(result.duration);
+        let half = match Half::of(&result.case) {
+            Half::Executor => "server",
+            Half::Client => "client",
+        };
+        let name = format!("{half}::{}", result.transport);
+        let mut case = TestCase::new(result.case.as_str(), status(result, summary.strict_should, repeat));
+        case.set_classname(format!("{name}::{}", result.area())).set_time(result.duration);
         if !result.stderr.is_empty() {
             case.set_system_err(result.stderr.as_str());
         }
+        let suite = suites.entry(name).or_insert_with_key(|name| TestSuite::new(name.as_str()));
         suite.add_test_case(case);
     }
     let mut report = Report::new("exec-http");
@@ -32,7 +39,7 @@ pub fn write(summary: &Summary, replay: &str, out: impl Write) -> io::Result<()>
     report.serialize(out).map_err(io::Error::other)
 }
 
-fn status(result: &CaseResult, strict_should: bool, replay: &str) -> TestCaseStatus {
+fn status(result: &CaseResult, strict_should: bool, repeat: &Repeat) -> TestCaseStatus {
     let kind = match result.verdict.bearing() {
         Bearing::Good => return TestCaseStatus::success(),
         Bearing::Advice if !strict_should => return TestCaseStatus::success(),
@@ -45,7 +52,11 @@ fn status(result: &CaseResult, strict_should: bool, replay: &str) -> TestCaseSta
         Bearing::Incomplete => NonSuccessKind::Error,
     };
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(result.verdict.to_string()).set_message(result.came()).set_description(card(result, replay));
+    status.set_type(result.verdict.to_string()).set_message(result.came()).set_description(card(
+        result,
+        repeat,
+        Paint::PLAIN,
+    ));
     status
 }
 
@@ -69,7 +80,7 @@ mod tests {
             result("a/absent", Verdict::NotApplicable, "needs resume"),
         ];
         let mut xml = Vec::new();
-        write(&summary(results), "exec-http", &mut xml).expect("memory takes everything");
+        write(&summary(results), &Repeat::default(), &mut xml).expect("memory takes everything");
         let xml = String::from_utf8(xml).expect("XML is UTF-8");
         let suite = r#"<testsuite name="server::stdio" tests="8" skipped="2" errors="2" failures="3""#;
         assert!(xml.contains(suite), "{xml}");

@@ -25,6 +25,15 @@ pub fn trace_table() -> &'static str {
     PUBLISHED.split_once(CLAUSES).map_or("", |(_, table)| table.trim_start())
 }
 
+/// The scores of the published text, for executors and for clients.
+pub fn published_scores() -> impl Iterator<Item = (&'static str, [u64; 2])> {
+    PUBLISHED.lines().take_while(|line| !line.starts_with("## ")).filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let [score, executors, clients] = cells[..] else { return None };
+        Some((score, [executors.parse().ok()?, clients.parse().ok()?]))
+    })
+}
+
 /// The cases that caught this defect when the text was published.
 pub(super) fn published(specimen: &Specimen) -> Option<Vec<&'static str>> {
     let clause = specimen.clause()?;

@@ -15,7 +15,7 @@ fn verdict(steps: &str, happened: &[Vec<What>]) -> Judgement {
     let text = format!("# One.\ncase client-a/b\nclauses STREAM-30\nhandshake none\n{steps}\n");
     let case = parse_cases("client-a.case", &text).unwrap_or_else(|error| panic!("{error}")).remove(0);
     let handshake = [
-        vec![What::Begun { names: Names::new(), transport: "ws".to_owned(), time_scale: 1.0 }],
+        vec![What::Begun { case: String::new(), names: Names::new(), transport: "ws".to_owned(), time_scale: 1.0 }],
         received(json!({"id": "i", "method": "initialize", "params": {"clientName": "c"}})),
         received(json!({"method": "initialized"})),
     ];
