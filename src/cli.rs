@@ -1,11 +1,16 @@
 //! Arguments, exit codes, one file a subcommand.
 
 mod adapter;
+mod ci;
 mod conform;
+mod expect;
+mod explain;
 mod file;
 mod log;
+mod pages;
 mod request;
 mod serve;
+mod version;
 mod zoo;
 
 use std::io::{self, Write as _};
@@ -23,7 +28,7 @@ use conform::Conform;
 ///
 /// Without a command the conformance suite tests the client and the executor that are built in.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version = version::short(), long_version = version::long())]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -38,12 +43,26 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Show a run that is all green and a failure in full, in a few seconds.
+    Demo,
+    /// Look at an implementation for the first time, and write a declaration for it.
+    Doctor(conform::doctor::Doctor),
+    /// Say what a case asks or a clause says, and what stands behind it.
+    Explain(explain::Explain),
+    /// Write down what goes wrong today, so that a run is green until something changes.
+    Expect(expect::Expect),
+    /// Write a workflow that runs the suite in CI.
+    Ci(ci::Ci),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
     Zoo(zoo::Zoo),
     /// Print each clause with its cases, the defects that they catch, and the other layers that notice when it is broken.
     TraceTable,
+    /// Print the completions for a shell.
+    Completions(pages::Completions),
+    /// Print the manual page.
+    Man(pages::Man),
     /// Print a JSON Schema.
     Schema {
         /// Of what.
@@ -87,7 +106,14 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
+        Some(Command::Demo) => conform::demo::run().into(),
+        Some(Command::Doctor(arguments)) => arguments.run().into(),
+        Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Expect(arguments)) => expect::run(&arguments),
+        Some(Command::Ci(arguments)) => ci::run(&arguments),
         Some(Command::Zoo(arguments)) => zoo::run(&arguments),
+        Some(Command::Completions(arguments)) => pages::completions(&arguments),
+        Some(Command::Man(arguments)) => pages::man(&arguments),
         Some(Command::TraceTable) => print(statement::trace_table()),
         Some(Command::Schema { what }) => print_schema(what),
         None => Conform::run(None).into(),

@@ -17,7 +17,7 @@
 //! | file | concept |
 //! |---|---|
 //! | [`launcher`], [`process`] | the implementation under test: command or address, process group, standard error |
-//! | [`probe`] | the first look: does it start and complete a handshake |
+//! | [`probe`], [`unready`] | the first look: does it start and complete a handshake, and if not, why |
 //! | [`declaration`], [`select`], [`plan`] | what it claims, what the user wants, which cases follow |
 //! | [`lab`], [`run`] | a peer for each case, several cases at a time |
 //! | [`expectation`] | known failures |
@@ -54,6 +54,7 @@ pub mod stage;
 pub mod suites;
 pub mod trace;
 pub mod transcript;
+pub mod unready;
 pub mod verdict;
 pub mod wire;
 pub mod zoo;

@@ -2,6 +2,8 @@
 //! are built in.
 
 mod client;
+pub(super) mod demo;
+pub(super) mod doctor;
 mod server;
 
 use std::collections::BTreeSet;
@@ -13,16 +15,17 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use exec_http::conformance::artifacts::{Artifacts, RESULTS, RUNS_FOLDER};
-use exec_http::conformance::case::{Half, Revision, Transport};
+use exec_http::conformance::case::{CAPABILITIES, Half, Revision, Transport};
 use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::client::lab::ClientTarget;
+use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
 use exec_http::conformance::expectation::Expectations;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::{self, Claims};
 use exec_http::conformance::report::console::Console;
 use exec_http::conformance::report::json::JsonLines;
 use exec_http::conformance::report::repeat::Repeat;
-use exec_http::conformance::report::{Reports, Summary, junit, statement};
+use exec_http::conformance::report::{Reports, Summary, junit, statement, summary};
 use exec_http::conformance::run::Run;
 use exec_http::conformance::select::Selection;
 use exec_http::conformance::suites;
@@ -191,8 +194,8 @@ fn usage(message: impl ToString) -> Failure {
 
 fn run_built_in() -> Result<RunOutcome, Failure> {
     let options = Options { out: RUNS_FOLDER.into(), ..Options::default() };
-    let executor = server::Server::default().subject()?;
-    let client = client::Client::default().subject()?;
+    let executor = server::Server::built_in().subject()?;
+    let client = client::Client::built_in().subject()?;
     let command = "exec-http".to_owned();
     options.run(Subject { client: client.client, command, ..executor })
 }
@@ -235,7 +238,7 @@ impl Options {
         let in_folder = folder.as_ref().map(|folder| folder.path().join(RESULTS));
         let mut json = Vec::new();
         for path in self.json.iter().chain(&in_folder) {
-            json.push(JsonLines::begin(create(path)?, &names, &command).map_err(unwritten(path))?);
+            json.push(JsonLines::begin(create(path)?, &names, &command, repeat.clone()).map_err(unwritten(path))?);
         }
         let junit = self.junit.as_ref().map(|path| create(path).map(|file| (path, file))).transpose()?;
         let mut reports = Reports::new(Console::new(), json);
@@ -264,8 +267,11 @@ impl Options {
         Ok(summary.outcome())
     }
 
-    fn env(&self) -> Vec<(String, String)> {
-        self.env.iter().map(|Variable(name, value)| (name.clone(), value.clone())).collect()
+    /// The environment and the working directory of the peer; what the command line says comes last and counts.
+    fn surroundings(&self, declaration: &Declaration) -> (Vec<(String, String)>, Option<PathBuf>) {
+        let own = self.env.iter().map(|Variable(name, value)| (name.clone(), value.clone()));
+        let declared = declaration.env().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        (declared.chain(own).collect(), self.cwd.clone().or(declaration.cwd().map(Path::to_owned)))
     }
 
     /// The options that describe the surroundings of the peer, as one would type them.
@@ -332,14 +338,25 @@ fn interrupted() -> impl Future<Output = ()> {
 fn finish(
     folder: &Artifacts,
     subject: &statement::Subject<'_>,
-    summary: &Summary,
+    whole: &Summary,
     repeat: &Repeat,
 ) -> Result<(), Failure> {
     let path = folder.path().join("junit.xml");
-    junit::write(summary, repeat, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
+    junit::write(whole, repeat, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
+    let path = folder.path().join("summary.md");
+    summary::write(whole, subject.command, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
     let path = folder.path().join("statement.json");
-    statement::write(subject, summary, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
+    statement::write(subject, whole, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
     Ok(())
+}
+
+/// The declaration in that file, or in the one in the working directory if there is one; nothing is read for what is built in.
+fn declaration(path: Option<&Path>, built_in: bool) -> Result<Declaration, Failure> {
+    let default = Path::new(DECLARATION_FILE);
+    match path.or_else(|| (!built_in && default.exists()).then_some(default)) {
+        Some(path) => Declaration::parse(&read(path)?, &CAPABILITIES.map(str::to_owned).into()).map_err(in_file(path)),
+        None => Ok(Declaration::default()),
+    }
 }
 
 fn default_jobs() -> usize {

@@ -6,7 +6,7 @@
 //! | `trace/AREA-SLUG.TRANSPORT.jsonl` | everything that happened in a case, an event a line |
 //! | `stderr/AREA-SLUG.TRANSPORT.txt` | what the peer wrote to standard error meanwhile |
 //! | `failures/AREA-SLUG.TRANSPORT.case` | a script that shows the failure again |
-//! | `junit.xml`, `statement.json`, `report.html` | the run as a whole, at its end |
+//! | `junit.xml`, `summary.md`, `statement.json`, `report.html` | the run as a whole, at its end |
 //!
 //! `exec-http-runs/latest` is a link to the newest of these folders.
 

@@ -1,6 +1,10 @@
 //! The declaration file `exec-http.toml`: what the implementation under test claims.
 //!
 //! ```toml
+//! cmd = "my-executor --stdio"          # what `conform server` tests without --cmd and --url; or url = "ws://…"
+//! adapter = "python3 adapter.py"       # what `conform client` tests without --adapter
+//! env = { LEVEL = "debug" }            # added to the environment of either
+//! cwd = "build"                        # their working directory
 //! transports = ["stdio", "ws"]         # default: every transport that the command line offers
 //! revision = "2026-08"                 # default: "extension", everything
 //! capabilities = ["header-env-vars"]   # default: all, except those that the peer shows to be absent
@@ -8,8 +12,9 @@
 //!
 //! A case that needs what is not declared is not applicable. What a peer does beyond its declaration is not judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +39,16 @@ const SHOWN: [&str; 3] = [HEADER_ENV_VARS, CANCEL, CREDIT];
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declaration {
+    /// The command that starts the executor.
+    cmd: Option<String>,
+    /// The websocket of an executor that runs already.
+    url: Option<String>,
+    /// The command that starts the adapter of the client.
+    adapter: Option<String>,
+    /// Added to the environment of what is started.
+    env: BTreeMap<String, String>,
+    /// The working directory of what is started.
+    cwd: Option<PathBuf>,
     /// `None`: every transport that the command line offers.
     transports: Option<Vec<Transport>>,
     /// `None`: the newest.
@@ -49,12 +64,15 @@ pub enum DeclarationError {
     Form(String),
     /// No case needs that capability.
     UnknownCapability(String),
+    /// An executor is started or attached to, not both.
+    CmdAndUrl,
 }
 
 impl fmt::Display for DeclarationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form(error) => write!(f, "not a declaration file: {}", error.trim_end()),
+            Self::CmdAndUrl => f.write_str("cmd and url exclude each other"),
             Self::UnknownCapability(name) => write!(f, "no case needs a capability {name}"),
         }
     }
@@ -70,10 +88,38 @@ impl Declaration {
     /// [`DeclarationError`] names what is wrong.
     pub fn parse(text: &str, known: &BTreeSet<String>) -> Result<Self, DeclarationError> {
         let declaration: Self = toml::from_str(text).map_err(|error| DeclarationError::Form(error.to_string()))?;
+        if declaration.cmd.is_some() && declaration.url.is_some() {
+            return Err(DeclarationError::CmdAndUrl);
+        }
         if let Some(unknown) = declaration.capabilities.iter().flatten().find(|name| !known.contains(*name)) {
             return Err(DeclarationError::UnknownCapability(unknown.clone()));
         }
         Ok(declaration)
+    }
+
+    /// The command that starts the executor, if it has one.
+    pub fn cmd(&self) -> Option<&str> {
+        self.cmd.as_deref()
+    }
+
+    /// The websocket of the executor, if it runs already.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The command that starts the adapter of the client, if there is one.
+    pub fn adapter(&self) -> Option<&str> {
+        self.adapter.as_deref()
+    }
+
+    /// What is added to the environment of what is started.
+    pub fn env(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The working directory of what is started, if it is another one.
+    pub fn cwd(&self) -> Option<&Path> {
+        self.cwd.as_deref()
     }
 
     /// The revision that the implementation claims; cases of later ones are not applicable.
@@ -138,6 +184,8 @@ mod tests {
     fn a_wrong_file_is_refused() {
         let unknown = Declaration::parse("capabilities = [\"flight\"]", &known());
         assert_eq!(unknown, Err(DeclarationError::UnknownCapability("flight".into())));
+        let both = Declaration::parse("cmd = \"a\"\nurl = \"ws://127.0.0.1:1\"", &known());
+        assert_eq!(both, Err(DeclarationError::CmdAndUrl));
         for text in ["capability = []", "transports = [\"tcp\"]", "revision = \"2025-01\"", "["] {
             assert!(matches!(Declaration::parse(text, &known()), Err(DeclarationError::Form(_))), "{text}");
         }

@@ -9,11 +9,12 @@ use super::case::{Case, Transport};
 use super::driver::{PeerHandle as _, run_case};
 use super::judge::FailKind;
 use super::launcher::{Peer, Target, ended};
-use super::probe::{Ready, Unready, probe};
+use super::probe::{Ready, probe};
 use super::process::{EXIT_GRACE, Process};
 use super::result::{CaseResult, Reason};
 use super::stage::Settings;
 use super::trace::Trace;
+use super::unready::Unready;
 use super::verdict::Verdict;
 use crate::sync::Arc;
 

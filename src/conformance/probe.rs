@@ -1,7 +1,6 @@
 //! The first look at a peer: does it start, does it complete a handshake, how fast is it. Without this no case can be judged.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -13,9 +12,10 @@ use super::case::{Form, Transport};
 use super::declaration::{CANCEL, CREDIT, HEADER_ENV_VARS};
 use super::driver::PeerHandle as _;
 use super::judge::FailKind;
-use super::launcher::{LaunchError, Peer, ended};
+use super::launcher::{Peer, ended};
 use super::result::Reason;
 use super::stage::Settings;
+use super::unready::{Cause, Unready};
 use super::wire::{Incoming, Wire};
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::id::Id;
@@ -60,30 +60,6 @@ impl Ready {
     }
 }
 
-/// Why no case can be judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unready {
-    /// Nothing came that could be judged: the cases have not been run.
-    Cause(String),
-    /// The peer broke a clause at once.
-    Violation(FailKind, Reason),
-}
-
-impl fmt::Display for Unready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cause(cause) => f.write_str(cause),
-            Self::Violation(_, reason) => f.write_str(&reason.came),
-        }
-    }
-}
-
-impl From<LaunchError> for Unready {
-    fn from(error: LaunchError) -> Self {
-        Self::Cause(error.to_string())
-    }
-}
-
 /// Looks at a peer. On stdio that uses its only session up; on a websocket it uses a connection of its own.
 ///
 /// # Errors
@@ -104,17 +80,18 @@ async fn connect(peer: &mut Peer, deadline: Instant, limit: Duration) -> Result<
             Ok(Ok(wire)) => return Ok(wire),
             // Whoever listens there is no executor.
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Unready::Cause(format!("no websocket: {error}")));
+                return Err(Unready::Cause(Cause::NotWebsocket, format!("no websocket: {error}")));
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "nobody answered".to_owned(),
         };
         if let Some(process) = peer.process().filter(|process| process.has_ended()) {
             let status = process.wait().await;
-            return Err(Unready::Cause(format!("the peer {} before it accepted a connection", ended(status))));
+            let cause = format!("the peer {} before it accepted a connection", ended(status));
+            return Err(Unready::Cause(Cause::EndedUnconnected, cause));
         }
         if Instant::now() + pause >= deadline {
-            return Err(Unready::Cause(format!("no connection within {limit:?}: {error}")));
+            return Err(Unready::Cause(Cause::Unconnected, format!("no connection within {limit:?}: {error}")));
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -210,7 +187,7 @@ impl Session<'_> {
                 Message::Error { id: Some(answered), .. } if *answered == Id::from(id) => return Ok(message),
                 echo if *echo == request => {
                     let cause = format!("the peer sent the request {method} back instead of answering it");
-                    return Err(Unready::Cause(cause));
+                    return Err(Unready::Cause(Cause::Echo, cause));
                 }
                 _ => {}
             }
@@ -226,7 +203,9 @@ impl Session<'_> {
         // A peer that has gone is noticed by reading, which also tells how it ended.
         match timeout_at(self.deadline, self.wire.sender.write(&writes)).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Unready::Cause(format!("the peer read nothing within {:?}", self.limit))),
+            Err(_) => {
+                Err(Unready::Cause(Cause::ReadsNothing, format!("the peer read nothing within {:?}", self.limit)))
+            }
         }
     }
 
@@ -245,9 +224,9 @@ impl Session<'_> {
                         None => None,
                     };
                     let end = if status.is_some() { ended(status) } else { "closed the connection".to_owned() };
-                    Err(Unready::Cause(format!("the peer {end} before answering {method}")))
+                    Err(Unready::Cause(Cause::EndedUnanswered, format!("the peer {end} before answering {method}")))
                 }
-                Err(_) => Err(Unready::Cause(format!("no answer to {method} within {:?}", self.limit))),
+                Err(_) => Err(Unready::Cause(Cause::Silent, format!("no answer to {method} within {:?}", self.limit))),
             };
         }
     }
@@ -295,7 +274,7 @@ mod tests {
     #[track_caller]
     fn cause(result: Result<Ready, Unready>) -> String {
         match result {
-            Err(Unready::Cause(cause)) => cause,
+            Err(Unready::Cause(_, cause)) => cause,
             other => panic!("no cause without a violation: {other:?}"),
         }
     }

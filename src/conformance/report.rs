@@ -7,6 +7,7 @@ pub mod junit;
 pub mod paint;
 pub mod repeat;
 pub mod statement;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::io;

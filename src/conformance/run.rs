@@ -13,10 +13,10 @@ use super::expectation::{ExpectationError, Expectations};
 use super::lab::{Lab, PEER_HANDSHAKE};
 use super::launcher::{START, Target};
 use super::plan::{Claims, Job};
-use super::probe::Unready;
 use super::report::Reports;
 use super::result::{CaseResult, Reason};
 use super::stage::Settings;
+use super::unready::Unready;
 use super::verdict::Verdict;
 use crate::sync::Arc;
 

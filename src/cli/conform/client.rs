@@ -11,7 +11,7 @@ use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::verdict::RunOutcome;
 
-use super::{Failure, Options, Subject, Transports, this_program, usage};
+use super::{Failure, Options, Subject, Transports, declaration, this_program, usage};
 
 /// Options of the client half.
 #[derive(Debug, Default, Args)]
@@ -26,7 +26,10 @@ pub(crate) struct Client {
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     transport: Option<Transports>,
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
+    /// The client that is built in, whatever the working directory holds.
+    #[arg(skip)]
+    built_in: bool,
 }
 
 impl Client {
@@ -34,20 +37,34 @@ impl Client {
         if self.options.list { self.options.list(Half::Client) } else { self.options.run(self.subject()?) }
     }
 
+    /// What is built in, whatever files there are.
+    pub(super) fn built_in() -> Self {
+        Self { built_in: true, ..Self::default() }
+    }
+
+    /// The client behind that adapter.
+    pub(super) fn of_adapter(adapter: &str, transport: Option<Transports>, options: Options) -> Self {
+        Self { adapter: Some(adapter.to_owned()), transport, options, ..Self::built_in() }
+    }
+
     /// Reads all options.
     pub(super) fn subject(&self) -> Result<Subject, Failure> {
         let this = this_program()?;
-        let argv = match &self.adapter {
+        let named = self.adapter.is_some() || !self.argv.is_empty();
+        let declared = declaration(None, self.built_in || named)?;
+        let command = self.adapter.as_deref().or(declared.adapter());
+        let argv = match command {
             Some(command) => Target::split(command).map_err(usage)?,
             None if self.argv.is_empty() => vec![this.clone(), "adapter".to_owned()],
             None => self.argv.clone(),
         };
-        let adapter = CommandLine { argv, env: self.options.env(), cwd: self.options.cwd.clone() };
+        let (env, cwd) = self.options.surroundings(&declared);
+        let adapter = CommandLine { argv, env, cwd };
         let declaration = match self.options.revision {
             Some(revision) => Declaration::default().with_revision(revision),
             None => Declaration::default(),
         };
-        let repeat = Repeat { executor: String::new(), client: self.peer_options() };
+        let repeat = Repeat { executor: String::new(), client: self.peer_options(command) };
         let command = ["exec-http conform client", &repeat.client].join(" ").trim_end().to_owned();
         Ok(Subject {
             executor: None,
@@ -60,10 +77,11 @@ impl Client {
     }
 
     /// The options that describe the client, as one would type them.
-    fn peer_options(&self) -> String {
+    fn peer_options(&self, command: Option<&str>) -> String {
         let mut words = Vec::new();
         let argv = (!self.argv.is_empty()).then(|| shell_words::join(&self.argv));
-        self.adapter.iter().chain(&argv).for_each(|command| words.extend(["--adapter".to_owned(), command.clone()]));
+        let command = argv.as_deref().or(command);
+        command.iter().for_each(|command| words.extend(["--adapter".to_owned(), (*command).to_owned()]));
         words.extend(self.options.replay());
         shell_words::join(words)
     }

@@ -1,17 +1,17 @@
 //! `exec-http conform server`: the suite against an executor.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use exec_http::conformance::case::{CAPABILITIES, Half};
-use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
+use exec_http::conformance::case::Half;
+use exec_http::conformance::declaration::Declaration;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::Claims;
 use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::verdict::RunOutcome;
 
-use super::{Failure, Options, Subject, Transports, in_file, read, this_program, usage};
+use super::{Failure, Options, Subject, Transports, declaration, this_program, usage};
 use crate::cli::file;
 
 /// Options of the server half.
@@ -33,7 +33,10 @@ pub(crate) struct Server {
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     transport: Option<Transports>,
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
+    /// The executor that is built in, whatever the working directory holds.
+    #[arg(skip)]
+    built_in: bool,
     /// What the executor claims to implement; exec-http.toml in the working directory, if it is there.
     #[arg(long, value_name = "FILE")]
     declare: Option<PathBuf>,
@@ -47,28 +50,48 @@ impl Server {
         if self.options.list { self.options.list(Half::Executor) } else { self.options.run(self.subject()?) }
     }
 
+    /// What is built in, whatever files there are.
+    pub(super) fn built_in() -> Self {
+        Self { built_in: true, ..Self::default() }
+    }
+
+    /// An executor of the zoo, which no file of the user is about.
+    pub(super) fn of_command(command: &str) -> Self {
+        Self { cmd: Some(command.to_owned()), ..Self::built_in() }
+    }
+
+    /// The executor that these options name.
+    pub(super) fn of_options(
+        cmd: Option<&str>,
+        url: Option<&str>,
+        transport: Option<Transports>,
+        options: Options,
+    ) -> Self {
+        Self { cmd: cmd.map(str::to_owned), url: url.map(str::to_owned), transport, options, ..Self::built_in() }
+    }
+
     /// Reads all options and files.
     pub(super) fn subject(&self) -> Result<Subject, Failure> {
-        let target = self.target()?;
         let declaration = self.declaration()?;
+        let target = self.target(&declaration)?;
         let wanted = self.transport.map_or(&[][..], Transports::list);
         let mut transports = target.transports(wanted).map_err(usage)?;
         transports.retain(|transport| declaration.has_transport(*transport));
         if transports.is_empty() {
             return Err(usage("no transport is left: the declaration has none of those to be tested"));
         }
-        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
-        let repeat = Repeat { executor: self.peer_options(), client: String::new() };
+        let repeat = Repeat { executor: self.peer_options(&declaration), client: String::new() };
         let command = ["exec-http conform server", &repeat.executor].join(" ").trim_end().to_owned();
+        let claims = Claims { declaration, is_spawned: target.is_spawned(), shown: Default::default() };
         Ok(Subject { executor: Some(target), client: None, claims, transports, repeat, command })
     }
 
-    fn target(&self) -> Result<Target, Failure> {
-        if let Some(url) = &self.url {
+    fn target(&self, declaration: &Declaration) -> Result<Target, Failure> {
+        if let Some(url) = self.url(declaration) {
             let token = self.token_file.as_deref().map(file::token).transpose().map_err(usage)?;
             return Target::attach(url, token, self.allow_remote).map_err(usage);
         }
-        let argv = match &self.cmd {
+        let argv = match self.cmd(declaration) {
             Some(command) => Target::split(command).map_err(usage)?,
             None if self.argv.is_empty() => {
                 let this = this_program()?;
@@ -76,41 +99,44 @@ impl Server {
             }
             None => self.argv.clone(),
         };
-        Ok(Target::Command(CommandLine { argv, env: self.options.env(), cwd: self.options.cwd.clone() }))
+        let (env, cwd) = self.options.surroundings(declaration);
+        Ok(Target::Command(CommandLine { argv, env, cwd }))
     }
 
+    /// The declaration. The file in the working directory is about the implementation that is developed there: it does not
+    /// count for what is built in.
     fn declaration(&self) -> Result<Declaration, Failure> {
-        let default = Path::new(DECLARATION_FILE);
-        let path = match &self.declare {
-            Some(path) => Some(path.as_path()),
-            // The file in the working directory is about the implementation that is developed there.
-            None if self.is_built_in() || !default.exists() => None,
-            None => Some(default),
-        };
-        let known = CAPABILITIES.map(str::to_owned).into();
-        let declaration = match path {
-            Some(path) => Declaration::parse(&read(path)?, &known).map_err(in_file(path))?,
-            None => Declaration::default(),
-        };
+        let declaration = declaration(self.declare.as_deref(), self.built_in)?;
+        let is_theirs = self.declare.is_some() || self.is_named() || declaration.cmd().or(declaration.url()).is_some();
+        let declaration = if is_theirs { declaration } else { Declaration::default() };
         Ok(match self.options.revision {
             Some(revision) => declaration.with_revision(revision),
             None => declaration,
         })
     }
 
-    fn is_built_in(&self) -> bool {
-        self.cmd.is_none() && self.url.is_none() && self.argv.is_empty()
+    /// Options name the executor.
+    fn is_named(&self) -> bool {
+        self.cmd.is_some() || self.url.is_some() || !self.argv.is_empty()
+    }
+
+    fn cmd<'a>(&'a self, declaration: &'a Declaration) -> Option<&'a str> {
+        if self.is_named() { self.cmd.as_deref() } else { declaration.cmd() }
+    }
+
+    fn url<'a>(&'a self, declaration: &'a Declaration) -> Option<&'a str> {
+        if self.is_named() { self.url.as_deref() } else { declaration.url() }
     }
 
     /// The options that describe the peer, as one would type them.
-    fn peer_options(&self) -> String {
+    fn peer_options(&self, declaration: &Declaration) -> String {
         let mut words = Vec::new();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         if !self.argv.is_empty() {
             option("--cmd", &shell_words::join(&self.argv));
         }
-        self.cmd.iter().for_each(|command| option("--cmd", command));
-        self.url.iter().for_each(|url| option("--url", url));
+        self.cmd(declaration).iter().for_each(|command| option("--cmd", command));
+        self.url(declaration).iter().for_each(|url| option("--url", url));
         self.token_file.iter().for_each(|path| option("--token-file", &path.to_string_lossy()));
         words.extend(self.options.replay());
         shell_words::join(words)

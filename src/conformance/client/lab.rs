@@ -15,11 +15,11 @@ use crate::conformance::case::{Case, Transport};
 use crate::conformance::judge::FailKind;
 use crate::conformance::launcher::START;
 use crate::conformance::plan::Job;
-use crate::conformance::probe::Unready;
-use crate::conformance::process::{CommandLine, EXIT_GRACE, Process};
+use crate::conformance::process::{CommandLine, EXIT_GRACE, Process, StartError};
 use crate::conformance::result::{CaseResult, Reason};
 use crate::conformance::stage::{CaseRun, Settings};
 use crate::conformance::trace::Trace;
+use crate::conformance::unready::{Cause, Unready};
 use crate::conformance::verdict::Verdict;
 use crate::sync::Arc;
 
@@ -71,8 +71,12 @@ impl ClientLab {
         start: Duration,
         time_scale: f64,
     ) -> Result<Option<Self>, Unready> {
-        let adapter = Adapter::start(&target.adapter).map_err(|error| Unready::Cause(error.to_string()))?;
-        let introduced = introduce(&adapter, start, time_scale).await.map_err(Unready::Cause)?;
+        let adapter = Adapter::start(&target.adapter).map_err(|error| match error {
+            StartError::NotFound(_) => Unready::Cause(Cause::NotFound, error.to_string()),
+            _ => Unready::Cause(Cause::NotStartable, error.to_string()),
+        })?;
+        let of_adapter = |cause| Unready::Cause(Cause::Adapter, cause);
+        let introduced = introduce(&adapter, start, time_scale).await.map_err(of_adapter)?;
         if !introduced.hello.transports.contains(&transport) {
             end(&adapter).await;
             return Ok(None);
@@ -90,7 +94,7 @@ impl ClientLab {
             unexplained_deaths: Mutex::default(),
             artifacts: None,
         };
-        check(&adapter, lab.surroundings()).await.map_err(Unready::Cause)?;
+        check(&adapter, lab.surroundings()).await.map_err(of_adapter)?;
         Ok(Some(lab))
     }
 

@@ -153,7 +153,7 @@ fn shortened(line: &str) -> String {
 }
 
 /// The counts of each area, and the time of its cases added up.
-fn areas(summary: &Summary) -> BTreeMap<&str, (Tally, Duration)> {
+pub(super) fn areas(summary: &Summary) -> BTreeMap<&str, (Tally, Duration)> {
     let mut areas: BTreeMap<&str, (Tally, Duration)> = BTreeMap::new();
     for result in &summary.results {
         let (tally, time) = areas.entry(result.area()).or_default();

@@ -10,6 +10,7 @@ use super::super::result::CaseResult;
 use super::super::suites;
 use super::super::verdict::Bearing;
 use super::Summary;
+use super::repeat::Repeat;
 
 /// What ran.
 pub const SUITE: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
@@ -17,6 +18,8 @@ pub const SUITE: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VER
 /// A file of JSON lines. Each line is complete when the case is over, so that an interrupted run leaves what it found.
 pub struct JsonLines {
     out: Box<dyn Write + Send>,
+    /// How a reader repeats a result.
+    repeat: Repeat,
 }
 
 impl fmt::Debug for JsonLines {
@@ -31,8 +34,13 @@ impl JsonLines {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn begin(out: impl Write + Send + 'static, transports: &[&str], command: &str) -> io::Result<Self> {
-        let mut lines = Self { out: Box::new(out) };
+    pub fn begin(
+        out: impl Write + Send + 'static,
+        transports: &[&str],
+        command: &str,
+        repeat: Repeat,
+    ) -> io::Result<Self> {
+        let mut lines = Self { out: Box::new(out), repeat };
         lines.write(&json!({
             "event": "run",
             "suite": SUITE,
@@ -76,6 +84,7 @@ impl JsonLines {
         if let Some(files) = &result.files {
             line["trace"] = files.trace().into();
             if result.verdict.bearing() == Bearing::Violation {
+                line["repeat"] = self.repeat.replay(result).into();
                 line["script"] = files.script().into();
             }
         }
@@ -130,7 +139,7 @@ mod tests {
     fn every_result_is_a_line_of_its_own() {
         let memory = Memory::default();
         let failure = result("stream/a", Verdict::Fail(FailKind::Crash), "a \"quote\"\nand a line");
-        let mut lines = JsonLines::begin(memory.clone(), &["stdio"], "exec-http").expect("memory takes everything");
+        let mut lines = JsonLines::begin(memory.clone(), &["stdio"], "exec-http", Repeat::default()).expect("memory takes everything");
         lines.add(&failure).expect("memory takes everything");
         lines.end(&summary(vec![failure])).expect("memory takes everything");
         let text = String::from_utf8(memory.0.lock().clone()).expect("JSON is UTF-8");

@@ -20,12 +20,12 @@ use crate::conformance::judge::FailKind;
 use crate::conformance::lab::Lab;
 use crate::conformance::launcher::{START, Target};
 use crate::conformance::plan::{Claims, Job};
-use crate::conformance::probe::Unready;
 use crate::conformance::process::CommandLine;
 use crate::conformance::result::{CaseResult, Reason};
 use crate::conformance::stage::Settings;
 use crate::conformance::suites;
 use crate::conformance::trace::Trace;
+use crate::conformance::unready::Unready;
 use crate::conformance::verdict::{Bearing, Verdict};
 
 /// Multiplies the deadlines of cases that meet a peer that does nothing.

@@ -34,6 +34,41 @@ pub fn published_scores() -> impl Iterator<Item = (&'static str, [u64; 2])> {
     })
 }
 
+/// What stands for a clause in the published text; a layer that has nothing is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The defects that break it.
+    pub defects: &'static str,
+    /// The loom models that notice.
+    pub models: &'static str,
+    /// The properties that notice.
+    pub properties: &'static str,
+    /// The laws of fuzz targets that notice.
+    pub laws: &'static str,
+    /// The snapshots that notice.
+    pub snapshots: &'static str,
+}
+
+/// What stands for that clause.
+pub fn standing(clause: &str) -> Option<Standing> {
+    let start = format!("| {clause} | ");
+    let row = trace_table().lines().find_map(|row| row.strip_prefix(&start)?.strip_suffix(" |"))?;
+    let cells: Vec<&'static str> = row.split(" | ").map(|cell| if cell == "–" { "" } else { cell }).collect();
+    let [_level, _binds, _cases, defects, models, properties, laws, snapshots] = cells[..] else { return None };
+    Some(Standing { defects, models, properties, laws, snapshots })
+}
+
+/// The defects that this case caught when the text was published.
+pub fn caught_by(case: &str) -> impl Iterator<Item = &'static str> {
+    let catches = PUBLISHED.lines().take_while(|line| *line != CLAUSES).filter_map(move |row| {
+        let cells: Vec<&'static str> = row.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let [clause, name, .., cases] = cells[..] else { return None };
+        let owns = clause::find(clause).is_some() && cases.split(", ").any(|by| by == case);
+        owns.then(|| name.trim_matches('`'))
+    });
+    catches
+}
+
 /// The cases that caught this defect when the text was published.
 pub(super) fn published(specimen: &Specimen) -> Option<Vec<&'static str>> {
     let clause = specimen.clause()?;
