@@ -4,6 +4,7 @@ mod adapter;
 mod conform;
 mod file;
 mod log;
+mod report;
 mod request;
 mod serve;
 mod zoo;
@@ -38,6 +39,8 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Write the page about a run, or several side by side.
+    Report(report::Report),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -86,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
+        Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Zoo(arguments)) => zoo::run(&arguments),
         Some(Command::TraceTable) => print(statement::trace_table()),
