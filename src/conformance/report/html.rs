@@ -6,6 +6,7 @@
 //! | [`diagram`] | the events of a case that its diagram shows |
 //! | [`card`] | everything about one result |
 //! | `page.html`, `page.css`, `page.js` | the page; it draws what stands in it as JSON |
+//! | `labels.js`, `diagram.js` | its diagrams |
 //!
 //! The peer under test wrote most of what the page shows. It stands in the page as JSON that no text in it can end, the page's script
 //! makes text nodes of it, and a content security policy forbids every other script, style and request.
@@ -33,7 +34,8 @@ const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
-const SCRIPT: &str = include_str!("html/page.js");
+const SCRIPT: &str =
+    concat!(include_str!("html/labels.js"), include_str!("html/diagram.js"), include_str!("html/page.js"));
 
 /// Writes the page about these runs.
 ///

@@ -51,6 +51,7 @@ pub(super) fn card(run: usize, folder: &RunFolder, line: &CaseLine) -> Value {
         // The diagram says it better.
         "transcript": if events.is_some() { &[] } else { line.transcript.as_slice() },
         "stderr": stderr,
+        "repeat": line.repeat,
         "decided": line.decided,
         "trace": line.trace,
         "script": line.script.as_deref().and_then(|path| beginning(&folder.file(path)?)),

@@ -19,7 +19,7 @@ const RUN_EDGE: usize = 20;
 const FOLD_FROM: usize = 7;
 
 /// Microseconds without an event that the diagram shows as time that passes.
-const PAUSE_MICROS: u64 = 5_000;
+const PAUSE_MICROS: u64 = 20_000;
 
 /// Bytes of a line of a trace; a longer one ends the reading.
 const LINE_BYTES: u64 = 16 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub(super) struct Diagram<'a> {
     run: Run,
     /// A step that waits, shown if it waits for long.
     waiting: Option<(u64, Value)>,
+    /// The line of the step that was shown last.
+    waited: Value,
     /// When the last event happened, in microseconds.
     last_micros: u64,
 }
@@ -131,6 +133,7 @@ impl<'a> Diagram<'a> {
             left_out: LeftOut::default(),
             run: Run::default(),
             waiting: None,
+            waited: Value::Null,
             last_micros: 0,
         }
     }
@@ -138,9 +141,7 @@ impl<'a> Diagram<'a> {
     /// The events as the page reads them: those of a trace, with `noun` where they can be counted, `run` where they can be folded,
     /// steps with their line, and `left-out`.
     pub(super) fn into_events(mut self) -> Vec<Value> {
-        if let Some((_, step)) = self.waiting.take() {
-            self.join("", step);
-        }
+        self.show_wait(0, u64::MAX);
         self.end_run();
         let Self { mut head, tail, left_out, .. } = self;
         head.extend(left_out.event());
@@ -159,11 +160,7 @@ impl<'a> Diagram<'a> {
             }
             return;
         }
-        if let Some((since, step)) = self.waiting.take()
-            && event.micros.saturating_sub(since) >= PAUSE_MICROS
-        {
-            self.join("", step);
-        }
+        self.show_wait(PAUSE_MICROS, event.micros);
         if matches!(&event.what, What::Heard { line: Line::Reply { reply: Reply::Ok, .. } }) {
             return;
         }
@@ -189,14 +186,32 @@ impl<'a> Diagram<'a> {
         self.join(if decides { "" } else { &key }, value);
     }
 
-    /// A step with its line, and what kind it is.
+    /// Shows the step that waits, if it has waited so long by now, and not as the one before.
+    fn show_wait(&mut self, least: u64, now: u64) {
+        if let Some((since, step)) = self.waiting.take()
+            && now.saturating_sub(since) >= least
+            && step["line"] != self.waited
+        {
+            self.waited = step["line"].clone();
+            self.join("", step);
+        }
+    }
+
+    /// A step with its line, what kind it is, and where it shows.
     fn step(&self, event: &Event, index: usize) -> Option<(Kind, Value)> {
         let step = self.case?.steps.get(index)?;
         let kind = Kind::of(&step.action);
-        let word = if kind == Kind::Wait { "wait" } else { "do" };
+        let (word, lane, line) = match step.action {
+            _ if kind == Kind::Wait => ("wait", "wire", &*step.source),
+            Action::Connect => ("do", "wire", "connects"),
+            Action::Release(_) => ("do", "origin", &*step.source),
+            Action::Signal(_) => ("do", "peer", &*step.source),
+            _ => ("do", "wire", &*step.source),
+        };
+        let line = line.strip_prefix(&*step.connection).map_or(line, str::trim_start);
         let Event { number, micros, .. } = event;
-        let (line, connection) = (&step.source, &step.connection);
-        Some((kind, json!({"event": word, "number": number, "micros": micros, "line": line, "connection": connection})))
+        let connection = &step.connection;
+        Some((kind, json!({"event": word, "number": number, "micros": micros, "line": line, "lane": lane, "connection": connection})))
     }
 
     /// The next event, like those of that key.
