@@ -6,10 +6,13 @@ mod conform;
 mod expect;
 mod explain;
 mod file;
+mod judge;
 mod log;
 mod pages;
+mod report;
 mod request;
 mod serve;
+mod tap;
 mod version;
 mod zoo;
 
@@ -49,10 +52,16 @@ enum Command {
     Doctor(conform::doctor::Doctor),
     /// Say what a case asks or a clause says, and what stands behind it.
     Explain(explain::Explain),
+    /// Judge a trace that was kept once more.
+    Judge(judge::JudgeArgs),
+    /// Stand between a client and an executor, and record and judge what passes.
+    Tap(tap::TapArgs),
     /// Write down what goes wrong today, so that a run is green until something changes.
     Expect(expect::Expect),
     /// Write a workflow that runs the suite in CI.
     Ci(ci::Ci),
+    /// Write the page about a run, or several side by side.
+    Report(report::Report),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -105,10 +114,13 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
+        Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Demo) => conform::demo::run().into(),
         Some(Command::Doctor(arguments)) => arguments.run().into(),
         Some(Command::Explain(arguments)) => explain::run(&arguments),
+        Some(Command::Judge(arguments)) => judge::run(&arguments),
+        Some(Command::Tap(arguments)) => tap::run(&arguments),
         Some(Command::Expect(arguments)) => expect::run(&arguments),
         Some(Command::Ci(arguments)) => ci::run(&arguments),
         Some(Command::Zoo(arguments)) => zoo::run(&arguments),

@@ -21,6 +21,7 @@
 //! | [`declaration`], [`select`], [`plan`] | what it claims, what the user wants, which cases follow |
 //! | [`lab`], [`run`] | a peer for each case, several cases at a time |
 //! | [`expectation`] | known failures |
+//! | [`tap`] | a session that somebody else runs |
 //! | [`artifacts`] | what a run leaves in a folder, as it happens |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 //!
@@ -52,6 +53,7 @@ pub mod run;
 pub mod select;
 pub mod stage;
 pub mod suites;
+pub mod tap;
 pub mod trace;
 pub mod transcript;
 pub mod unready;

@@ -65,7 +65,8 @@ pub(crate) fn run(arguments: &Ci) -> ExitCode {
     };
     let expect = arguments.expect.as_ref().map(|file| format!(" --expect {}", shell_words::quote(file)));
     let command = format!("exec-http conform {half}{}", expect.unwrap_or_default());
-    let workflow = arguments.service.template().replace("$COMMAND", &command).replace("$VERSION", env!("CARGO_PKG_VERSION"));
+    let workflow =
+        arguments.service.template().replace("$COMMAND", &command).replace("$VERSION", env!("CARGO_PKG_VERSION"));
     if arguments.print {
         return super::print(&workflow);
     }
@@ -74,7 +75,9 @@ pub(crate) fn run(arguments: &Ci) -> ExitCode {
         Ok(()) => {
             println!("wrote {}: it runs `{command}` on every push", place.display());
             if !Path::new(DECLARATION_FILE).exists() {
-                println!("there is no {DECLARATION_FILE} yet; `exec-http doctor --cmd …` writes one, which says what is tested");
+                println!(
+                    "there is no {DECLARATION_FILE} yet; `exec-http doctor --cmd …` writes one, which says what is tested"
+                );
             }
             ExitCode::SUCCESS
         }

@@ -23,6 +23,7 @@ use exec_http::conformance::expectation::Expectations;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::{self, Claims};
 use exec_http::conformance::report::console::Console;
+use exec_http::conformance::report::html::{self, RunFolder};
 use exec_http::conformance::report::json::JsonLines;
 use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::report::{Reports, Summary, junit, statement, summary};
@@ -347,7 +348,9 @@ fn finish(
     summary::write(whole, subject.command, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
     let path = folder.path().join("statement.json");
     statement::write(subject, whole, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
-    Ok(())
+    let run = RunFolder::read(folder.path()).map_err(|error| (RunOutcome::Incomplete, error.to_string()))?;
+    let path = folder.path().join("report.html");
+    html::write(&[run], io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))
 }
 
 /// The declaration in that file, or in the one in the working directory if there is one; nothing is read for what is built in.

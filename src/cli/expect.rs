@@ -66,9 +66,7 @@ fn run_folder(arguments: &Expect) -> Result<RunFolder, String> {
 fn parse(file: &Path) -> Result<DocumentMut, String> {
     match fs::read_to_string(file) {
         Ok(text) => text.parse().map_err(|error| format!("{}: {error}", file.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(HEAD.parse().expect("comments are TOML"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HEAD.parse().expect("comments are TOML")),
         Err(error) => Err(format!("{}: {error}", file.display())),
     }
 }
@@ -125,7 +123,8 @@ fn merged<'a>(new: &[&'a CaseLine], all: &[CaseLine]) -> Vec<(&'a CaseLine, Opti
     let mut merged = Vec::new();
     for (case, results) in by_case {
         let ran = all.iter().filter(|other| other.case == case && other.verdict != "not-applicable").count();
-        let alike = results.iter().all(|other| (&other.detail, &other.clause) == (&results[0].detail, &results[0].clause));
+        let alike =
+            results.iter().all(|other| (&other.detail, &other.clause) == (&results[0].detail, &results[0].clause));
         if alike && results.len() == ran && ran > 1 {
             merged.push((results[0], None));
         } else {

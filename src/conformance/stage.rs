@@ -1,5 +1,6 @@
 //! A case under way: its connections, its trace, and the judge who follows it. Both halves of the suite drive their cases on it.
 
+mod case_run;
 mod connection;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use super::judge::{Judge, Judgement, State};
 use super::origin::Events;
 use super::trace::{Event, Trace, What, shorten};
 use super::wire::{Sender, Wire};
+pub use case_run::CaseRun;
 use connection::Connection;
 
 /// Events that wait for the case at most.
@@ -35,19 +37,6 @@ const BETWEEN_WRITES: Duration = Duration::from_millis(1);
 
 /// Ready with the exit status of a process, or with `None` when a signal ended it.
 pub(super) type Exit<'a> = Pin<Box<dyn Future<Output = Option<i32>> + Send + 'a>>;
-
-/// What became of a case.
-#[derive(Clone, Debug)]
-pub struct CaseRun {
-    /// Everything that happened.
-    pub trace: Trace,
-    /// The number of the event after which the verdict was known, when the case ended before its steps did.
-    pub decided: Option<u64>,
-    /// The verdict.
-    pub judgement: Judgement,
-    /// How long it took.
-    pub duration: Duration,
-}
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]

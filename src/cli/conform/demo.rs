@@ -34,14 +34,14 @@ fn demo() -> Result<RunOutcome, Failure> {
 
     let (mutant, case) = MUTANT;
     println!("\n2. An executor that ends a truncated body as if it were complete (`exec-http zoo serve {mutant}`):\n");
-    let red =
-        options(&[case]).run(Server::of_command(&format!("{} zoo serve {mutant}", quoted_program()?)).subject()?)?;
+    let red = options(&[case])
+        .run(Server::of_command(&format!("{} zoo serve {mutant} --listen {{listen}}", quoted_program()?)).subject()?)?;
 
     println!(
         "\nThat is what a failure looks like. Next, with an executor of your own:\n\n    \
          exec-http doctor --cmd \"my-executor --stdio\"    # finds it, looks at it, writes exec-http.toml\n    \
          exec-http conform server                        # runs the suite against it\n    \
-         exec-http explain {case}              # what a case asks, and why\n\n\
+         exec-http explain {case}             # what a case asks, and why\n\n\
          A client library is tested through an adapter: `exec-http adapter new --lang python` writes its skeleton."
     );
     // Whoever sees another pair of colours has found a defect of the suite.

@@ -16,7 +16,7 @@ use exec_http::conformance::process::EXIT_GRACE;
 use exec_http::conformance::report::paint::{Paint, Shade};
 use exec_http::conformance::suites;
 use exec_http::conformance::transcript::printable;
-use exec_http::conformance::unready::Unready;
+use exec_http::conformance::unready::{Cause, Unready};
 use exec_http::conformance::verdict::{Bearing, RunOutcome};
 
 use super::client::Client;
@@ -162,6 +162,14 @@ impl Chart {
         println!("  {}  {what:<38}  {found}", self.paint.verdict("ok  ", Bearing::Good));
     }
 
+    /// Why nothing more can be looked at.
+    fn unready(&mut self, what: &str, unready: &Unready) {
+        self.bad(what, &unready.to_string(), unready.hint());
+        if matches!(unready, Unready::Cause(..)) {
+            self.outcome = RunOutcome::Incomplete;
+        }
+    }
+
     fn bad(&mut self, what: &str, came: &str, hint: &str) {
         self.outcome = RunOutcome::Violation;
         println!("  {}  {what:<38}  {}", self.paint.verdict("FAIL", Bearing::Violation), printable(came));
@@ -211,7 +219,7 @@ async fn examine_on(target: &Target, transport: Transport, chart: &mut Chart) ->
         Ok(peer) => peer,
         Err(error) => {
             let unready = Unready::from(error);
-            chart.bad("started", &unready.to_string(), unready.hint());
+            chart.unready("started", &unready);
             return None;
         }
     };
@@ -225,7 +233,7 @@ async fn examine_on(target: &Target, transport: Transport, chart: &mut Chart) ->
     let ready = match looked {
         Ok(ready) => ready,
         Err(unready) => {
-            chart.bad("says hello", &unready.to_string(), unready.hint());
+            chart.unready("says hello", &unready);
             if let Some(process) = peer.process() {
                 chart.stderr(&process.stderr().since(0));
             }
@@ -240,7 +248,7 @@ async fn examine_on(target: &Target, transport: Transport, chart: &mut Chart) ->
     let lab = match Lab::open(target.clone(), transport, START).await {
         Ok((lab, _)) => lab,
         Err(unready) => {
-            chart.bad("starts once more", &unready.to_string(), unready.hint());
+            chart.unready("starts once more", &unready);
             return None;
         }
     };
@@ -277,7 +285,7 @@ async fn examine_client(target: &ClientTarget, transports: &[Transport], chart: 
         match ClientLab::open(target.clone(), transport, START, 1.0).await {
             Ok(None) => chart.good("declares", "not this transport"),
             Err(unready) => {
-                chart.bad("plays four calls", &unready.to_string(), unready.hint());
+                chart.unready("plays four calls", &unready);
                 return None;
             }
             Ok(Some(lab)) => {
@@ -290,17 +298,13 @@ async fn examine_client(target: &ClientTarget, transports: &[Transport], chart: 
         }
     }
     if reached.is_empty() {
-        chart.bad("declares a transport", "neither stdio nor ws", Unready::hint(&no_transport()));
+        chart.unready("declares a transport", &Unready::Cause(Cause::Adapter, "neither stdio nor ws".to_owned()));
         return None;
     }
     Some(
         "# What the client claims beyond the core, its adapter says itself: `features` and `limits` in its `hello`.\n"
             .to_owned(),
     )
-}
-
-fn no_transport() -> Unready {
-    Unready::Cause(exec_http::conformance::unready::Cause::Adapter, String::new())
 }
 
 fn shown(time: Duration) -> String {

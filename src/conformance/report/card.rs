@@ -59,7 +59,9 @@ pub fn card(result: &CaseResult, repeat: &Repeat, paint: Paint) -> String {
     if !stderr.is_empty() {
         line("stderr", &stderr[stderr.len().saturating_sub(STDERR_LINES)..].join("\n"));
     }
-    line("again", &repeat.conform(result));
+    if case.is_some() {
+        line("again", &repeat.conform(result));
+    }
     if case.is_some() && matches!(result.verdict.bearing(), Bearing::Violation | Bearing::Advice) {
         line("alone", &repeat.replay(result));
         line("learn", &format!("exec-http explain {}", result.case));

@@ -98,6 +98,9 @@ fn text(summary: &Summary, repeat: &Repeat, folder: Option<&Path>, paint: Paint)
         let _ = writeln!(text, "{}\n", paint.verdict(&line, Bearing::Violation));
     }
     for (area, (tally, time)) in areas(summary) {
+        if tally.classes().all(|(class, _)| class == Verdict::Skipped.class()) {
+            continue;
+        }
         let _ = writeln!(text, "{area:<12} {:>8.2} s  {}", time.as_secs_f64(), counts(&tally, paint));
     }
     for result in summary.failures() {
@@ -188,12 +191,14 @@ mod tests {
             result("stream/b", FAIL, "seq 2"),
             result("id/a", Verdict::NotApplicable, "needs resume"),
             result("id/b", Verdict::Skipped, "--skip"),
+            result("close/a", Verdict::Skipped, "--skip"),
         ];
         let text = text(&summary(results), &Repeat::default(), Some(Path::new("runs/a")), Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "id               0.00 s  1 not-applicable, 1 skipped");
         assert_eq!(lines[1], "stream           0.00 s  1 pass, 1 fail");
         assert_eq!(lines[3], "stream/b [stdio] fail(assertion)");
+        assert!(!text.contains("close"), "an area of which nothing ran says nothing");
         let end = &lines[lines.len() - 5..];
         assert_eq!(
             end,
@@ -201,8 +206,8 @@ mod tests {
                 "not applicable on stdio, needs resume: id/a",
                 "partial run: cases were left out",
                 "report: runs/a/report.html",
-                "1 pass, 1 fail, 1 not-applicable, 1 skipped in 1.5 s",
-                "1 passed, 1 failed, 2 skipped",
+                "1 pass, 1 fail, 1 not-applicable, 2 skipped in 1.5 s",
+                "1 passed, 1 failed, 3 skipped",
             ]
         );
     }

@@ -139,7 +139,8 @@ mod tests {
     fn every_result_is_a_line_of_its_own() {
         let memory = Memory::default();
         let failure = result("stream/a", Verdict::Fail(FailKind::Crash), "a \"quote\"\nand a line");
-        let mut lines = JsonLines::begin(memory.clone(), &["stdio"], "exec-http", Repeat::default()).expect("memory takes everything");
+        let mut lines = JsonLines::begin(memory.clone(), &["stdio"], "exec-http", Repeat::default())
+            .expect("memory takes everything");
         lines.add(&failure).expect("memory takes everything");
         lines.end(&summary(vec![failure])).expect("memory takes everything");
         let text = String::from_utf8(memory.0.lock().clone()).expect("JSON is UTF-8");

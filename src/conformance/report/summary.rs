@@ -68,7 +68,8 @@ mod tests {
     fn text_of_a_peer_stays_in_its_cell() {
         let failure = result("stream/a", Verdict::Fail(FailKind::Assertion), "a|b <img> `x`\nmore");
         let mut text = Vec::new();
-        write(&summary(vec![failure, result("id/b", Verdict::Pass, "")]), "exec-http", &mut text).expect("memory takes it");
+        write(&summary(vec![failure, result("id/b", Verdict::Pass, "")]), "exec-http", &mut text)
+            .expect("memory takes it");
         let text = String::from_utf8(text).expect("Markdown is text");
         assert!(text.starts_with("### 1 passed, 1 failed, 0 skipped\n"), "{text}");
         assert!(text.contains("| id | 1 pass |\n| stream | 1 fail |"), "{text}");

@@ -75,7 +75,12 @@ pub async fn serve_websockets(listener: TcpListener, executor: std::net::SocketA
     }
 }
 
-async fn serve_websocket(mut client: TcpStream, executor: std::net::SocketAddr, tamper: Tamper) -> io::Result<()> {
+/// Joins one websocket to one of the executor at that address.
+///
+/// # Errors
+///
+/// Those of the two sockets until both are open.
+pub async fn serve_websocket(mut client: TcpStream, executor: std::net::SocketAddr, tamper: Tamper) -> io::Result<()> {
     let mut executor = TcpStream::connect(executor).await?;
     client.set_nodelay(true)?;
     executor.set_nodelay(true)?;

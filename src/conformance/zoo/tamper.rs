@@ -42,6 +42,9 @@ pub enum Outflow {
 /// What one read from standard output returns instead of these bytes; never nothing.
 pub type OnRead = fn(&[u8]) -> Vec<u8>;
 
+/// Sees what passes, before anything happens to it.
+pub type OnWatch = Box<dyn FnMut(Way, &Unit) + Send>;
+
 /// What a specimen does to one connection.
 pub struct Tamper {
     /// To messages.
@@ -60,6 +63,8 @@ pub struct Tamper {
     doubled: bool,
     /// To what comes from the executor, before it is cut into lines.
     on_read: Option<OnRead>,
+    /// Who sees everything first.
+    watch: Option<OnWatch>,
     /// The requests under way in each direction, by the text of their ids.
     asked: HashMap<(Way, String), Arc<Value>>,
 }
@@ -81,6 +86,7 @@ impl Tamper {
             outflow: Outflow::Blocks,
             doubled: false,
             on_read: None,
+            watch: None,
             asked: HashMap::new(),
         }
     }
@@ -160,8 +166,17 @@ impl Tamper {
         self.on_read
     }
 
+    /// The same, with somebody who sees everything first.
+    #[must_use]
+    pub fn watched(self, watch: impl FnMut(Way, &Unit) + Send + 'static) -> Self {
+        Self { watch: Some(Box::new(watch)), ..self }
+    }
+
     /// Decides what becomes of a unit.
     pub fn take(&mut self, way: Way, unit: Unit) -> Vec<Effect> {
+        if let Some(watch) = &mut self.watch {
+            watch(way, &unit);
+        }
         let mut out = Outlet::default();
         let json = match &unit {
             Unit::Message { bytes, .. } => serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object),
