@@ -9,9 +9,12 @@ mod file;
 mod judge;
 mod log;
 mod pages;
+mod peer;
+mod replay;
 mod report;
 mod request;
 mod serve;
+mod shrink;
 mod tap;
 mod version;
 mod zoo;
@@ -62,6 +65,10 @@ enum Command {
     Ci(ci::Ci),
     /// Write the page about a run, or several side by side.
     Report(report::Report),
+    /// Run one case, and print everything that happens.
+    Replay(Box<replay::Replay>),
+    /// Make a failing case as small as possible.
+    Shrink(Box<shrink::Shrink>),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -115,6 +122,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
         Some(Command::Report(arguments)) => report::run(&arguments),
+        Some(Command::Replay(arguments)) => replay::run(&arguments).into(),
+        Some(Command::Shrink(arguments)) => shrink::run(&arguments).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Demo) => conform::demo::run().into(),
         Some(Command::Doctor(arguments)) => arguments.run().into(),

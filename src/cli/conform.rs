@@ -1,10 +1,10 @@
 //! `exec-http conform`: the conformance suite against an executor or a client; and the run without arguments, against both that
 //! are built in.
 
-mod client;
+pub(super) mod client;
 pub(super) mod demo;
 pub(super) mod doctor;
-mod server;
+pub(super) mod server;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,10 +12,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use exec_http::conformance::artifacts::{Artifacts, RESULTS, RUNS_FOLDER};
-use exec_http::conformance::case::{CAPABILITIES, Half, Revision, Transport};
+use exec_http::conformance::case::{CAPABILITIES, Case, Half, Revision, Transport};
 use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::client::lab::ClientTarget;
 use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
@@ -27,14 +28,24 @@ use exec_http::conformance::report::html::{self, RunFolder};
 use exec_http::conformance::report::json::JsonLines;
 use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::report::{Reports, Summary, junit, statement, summary};
+use exec_http::conformance::result::CaseResult;
 use exec_http::conformance::run::Run;
 use exec_http::conformance::select::Selection;
+use exec_http::conformance::shrink::failure::{Pair, Workshop};
 use exec_http::conformance::suites;
 use exec_http::conformance::trace::sha256;
+use exec_http::conformance::trial::Tested;
 use exec_http::conformance::verdict::RunOutcome;
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
+
+use super::peer;
 
 /// More cases at one time would only wait for each other.
 const MOST_PARALLEL: usize = 8;
+
+/// How long failures are made small by default.
+const SHRINK_SECONDS: u64 = 30;
 
 /// Which half of the suite.
 #[derive(Debug, Subcommand)]
@@ -61,30 +72,30 @@ impl Conform {
 }
 
 /// What a run tests, and how a reader repeats it.
-struct Subject {
+pub(super) struct Subject {
     /// The executor.
-    executor: Option<Target>,
+    pub(super) executor: Option<Target>,
     /// The client.
-    client: Option<ClientTarget>,
+    pub(super) client: Option<ClientTarget>,
     /// What is known about the executor; the revision counts for both.
     claims: Claims,
     /// The transports.
-    transports: Vec<Transport>,
+    pub(super) transports: Vec<Transport>,
     /// How the peers are named on a command line.
-    repeat: Repeat,
+    pub(super) repeat: Repeat,
     /// The command line, without its selection.
-    command: String,
+    pub(super) command: String,
 }
 
 /// Options of both halves.
 #[derive(Debug, Default, Args)]
-struct Options {
+pub(super) struct Options {
     /// A variable for its environment. Proxy variables are always removed from it.
     #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<Variable>,
+    pub(super) env: Vec<Variable>,
     /// Its working directory.
     #[arg(long, value_name = "DIR")]
-    cwd: Option<PathBuf>,
+    pub(super) cwd: Option<PathBuf>,
     /// Print the cases with their clauses, and run nothing.
     #[arg(long)]
     list: bool,
@@ -109,6 +120,9 @@ struct Options {
     /// Make no such folder.
     #[arg(long, conflicts_with = "out")]
     no_out: bool,
+    /// Seconds in which the failures are made small, about, for the scripts in that folder; 0 leaves them whole.
+    #[arg(long, value_name = "SECONDS", default_value_t = SHRINK_SECONDS, conflicts_with = "no_out")]
+    shrink: u64,
     /// Known failures with their reasons.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -124,7 +138,7 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Transports {
+pub(super) enum Transports {
     Stdio,
     Ws,
     Both,
@@ -142,7 +156,7 @@ impl Transports {
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-struct Variable(String, String);
+pub(super) struct Variable(String, String);
 
 impl FromStr for Variable {
     type Err = &'static str;
@@ -157,7 +171,7 @@ impl FromStr for Variable {
 
 /// A factor from 0.01 to 100.
 #[derive(Clone, Copy, Debug)]
-struct TimeScale(f64);
+pub(super) struct TimeScale(pub(super) f64);
 
 impl Default for TimeScale {
     fn default() -> Self {
@@ -189,12 +203,12 @@ fn revision(text: &str) -> Result<Revision, &'static str> {
 /// Why the suite did not run, or not to its end. Every message fits after `error: `.
 pub(super) type Failure = (RunOutcome, String);
 
-fn usage(message: impl ToString) -> Failure {
+pub(super) fn usage(message: impl ToString) -> Failure {
     (RunOutcome::Usage, message.to_string())
 }
 
 fn run_built_in() -> Result<RunOutcome, Failure> {
-    let options = Options { out: RUNS_FOLDER.into(), ..Options::default() };
+    let options = Options { out: RUNS_FOLDER.into(), shrink: SHRINK_SECONDS, ..Options::default() };
     let executor = server::Server::built_in().subject()?;
     let client = client::Client::built_in().subject()?;
     let command = "exec-http".to_owned();
@@ -246,12 +260,34 @@ impl Options {
         let declaration = claims.declaration.clone();
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let artifacts = folder.clone();
+        let pair = |half, peer: Option<Tested>| {
+            peer.map(|peer| Ok::<_, Failure>(Pair { peer, reference: peer::reference(half)? })).transpose()
+        };
+        let workshop = Workshop {
+            executor: pair(Half::Executor, executor.clone().map(Tested::Executor))?,
+            client: pair(Half::Client, client.clone().map(Tested::Client))?,
+            time_scale,
+            parallel,
+            time: Duration::from_secs(self.shrink),
+        };
         let run =
             Run { executor, client, transports, claims, expectations, jobs, left_out, parallel, time_scale, artifacts };
-        let run = runtime.block_on(async { run.execute(&mut reports, interrupted()).await });
+        let run = runtime.block_on(async {
+            let stop = interrupted().fuse();
+            tokio::pin!(stop);
+            let run = run.execute(&mut reports, &mut stop).await;
+            if let (Some(folder), false) = (&folder, stop.is_terminated()) {
+                reports.note("making the failures small");
+                tokio::select! {
+                    () = stop => {}
+                    made = shrunk(&workshop, reports.results(), folder) => made?,
+                }
+            }
+            Ok::<_, Failure>(run)
+        });
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
-        run.map_err(usage)?;
+        run?.map_err(usage)?;
         let shown = folder.as_ref().map(|folder| folder.path());
         let summary = reports
             .end(self.strict_should, &repeat, shown)
@@ -333,6 +369,15 @@ fn interrupted() -> impl Future<Output = ()> {
             _ = terminate.recv() => {}
         }
     }
+}
+
+/// Makes the failures small, as far as there is time.
+async fn shrunk(workshop: &Workshop, results: &[CaseResult], folder: &Artifacts) -> Result<(), Failure> {
+    let case_of = |result: &CaseResult| suites::of(Half::of(&result.case)).iter().find(|case| case.id == result.case);
+    let results: Vec<(&Case, &CaseResult)> =
+        results.iter().filter_map(|result| Some((case_of(result)?, result))).collect();
+    let path = folder.path().join("failures");
+    workshop.write(&results, &path).await.map(drop).map_err(unwritten(&path))
 }
 
 /// Writes what is known only at the end of a run.

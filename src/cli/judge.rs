@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use exec_http::conformance::case::{Case, Half, Transport};
+use exec_http::conformance::case::{Case, Half};
 use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::report::card::card;
 use exec_http::conformance::report::paint::{Paint, Shade};

@@ -50,7 +50,9 @@ pub struct Artifacts {
 pub struct CaseFiles {
     /// The folder of the run.
     folder: PathBuf,
-    /// The name that its files have in common.
+    /// The case and the transport.
+    case: String,
+    /// The name that the files of this run of it have in common.
     stem: String,
 }
 
@@ -88,14 +90,15 @@ impl Artifacts {
 
     /// The files of a case that is about to run. Each further run of a case has files of its own.
     pub fn of_case(&self, case: &str, transport: Transport) -> CaseFiles {
-        let mut stem = stem(case, transport);
+        let case = stem(case, transport);
+        let mut stem = case.clone();
         let mut runs = self.runs.lock();
         let count = runs.entry(stem.clone()).or_default();
         *count += 1;
         if *count > 1 {
             stem += &format!(".{count}");
         }
-        CaseFiles { folder: self.path.clone(), stem }
+        CaseFiles { folder: self.path.clone(), case, stem }
     }
 }
 
@@ -121,9 +124,9 @@ impl CaseFiles {
         self.folder.join(format!("stderr/{}.txt", self.stem))
     }
 
-    /// The script of the failure, below the folder of the run.
+    /// The script of the failure, below the folder of the run; one for all runs of a case.
     pub fn script(&self) -> String {
-        format!("failures/{}.case", self.stem)
+        format!("failures/{}.case", self.case)
     }
 
     /// The folder of the run.
@@ -240,7 +243,8 @@ mod tests {
         let written = fs::read_to_string(artifacts.path().join(files.trace())).expect("a file");
         assert_eq!(written, "{\"number\":1,\"micros\":7,\"event\":\"finished\"}\n");
         let again = artifacts.of_case("stream/gap", Transport::Websocket);
-        assert_eq!(again.script(), "failures/stream-gap.ws.2.case");
+        assert_eq!(again.trace(), "trace/stream-gap.ws.2.jsonl");
+        assert_eq!(again.script(), files.script());
         fs::remove_dir_all(&parent).expect("it is ours");
     }
 

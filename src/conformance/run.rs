@@ -15,6 +15,8 @@ use super::launcher::{START, Target};
 use super::plan::{Claims, Job};
 use super::report::Reports;
 use super::result::{CaseResult, Reason};
+use super::script;
+use super::shrink::check::Check;
 use super::stage::Settings;
 use super::unready::Unready;
 use super::verdict::Verdict;
@@ -171,6 +173,15 @@ impl Run {
         labs
     }
 
+    /// Writes the whole case as the script of its failure, so that there is one before it is made small.
+    fn keep_script(&self, case: &Case, result: &CaseResult) {
+        if let Some(files) = result.files.as_ref().filter(|_| Check::of(case, result).is_some()) {
+            let header = [format!("from {} on {}", case.id, result.transport), "not shrunk".to_owned()];
+            // What a disk takes changes no verdict.
+            let _ = std::fs::write(files.folder().join(files.script()), script::write(&header, &case.text));
+        }
+    }
+
     /// Runs jobs, so many at one time. Returns why it stopped early.
     async fn work_off(
         &self,
@@ -207,6 +218,7 @@ impl Run {
             let mut result =
                 result.unwrap_or_else(|error| without_run(&job, Verdict::Error, &format!("the suite failed: {error}")));
             self.expectations.apply(&mut result);
+            self.keep_script(job.case, &result);
             reports.add(result);
         }
     }

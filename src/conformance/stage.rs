@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::artifacts::TraceFile;
 use super::case::template::{Names, Template, resolve_json};
 use super::case::{Action, Case, Form, Step};
-use super::judge::{Judge, Judgement, State};
+use super::judge::{Judge, State};
 use super::origin::Events;
 use super::trace::{Event, Trace, What, shorten};
 use super::wire::{Sender, Wire};

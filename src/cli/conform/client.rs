@@ -18,15 +18,15 @@ use super::{Failure, Options, Subject, Transports, declaration, this_program, us
 pub(crate) struct Client {
     /// The command that starts the adapter, split by shell rules but without a shell. docs/adapter.md says what it has to do.
     #[arg(long, value_name = "COMMAND")]
-    adapter: Option<String>,
+    pub(in crate::cli) adapter: Option<String>,
     /// The command word by word instead of --adapter.
     #[arg(last = true, value_name = "ARGV", conflicts_with = "adapter")]
-    argv: Vec<String>,
+    pub(in crate::cli) argv: Vec<String>,
     /// How the client connects; by default every way that the adapter declares.
     #[arg(long, value_enum, value_name = "TRANSPORT")]
-    transport: Option<Transports>,
+    pub(in crate::cli) transport: Option<Transports>,
     #[command(flatten)]
-    pub(super) options: Options,
+    pub(in crate::cli) options: Options,
     /// The client that is built in, whatever the working directory holds.
     #[arg(skip)]
     built_in: bool,
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// What is built in, whatever files there are.
-    pub(super) fn built_in() -> Self {
+    pub(in crate::cli) fn built_in() -> Self {
         Self { built_in: true, ..Self::default() }
     }
 
@@ -48,7 +48,7 @@ impl Client {
     }
 
     /// Reads all options.
-    pub(super) fn subject(&self) -> Result<Subject, Failure> {
+    pub(in crate::cli) fn subject(&self) -> Result<Subject, Failure> {
         let this = this_program()?;
         let named = self.adapter.is_some() || !self.argv.is_empty();
         let declared = declaration(None, self.built_in || named)?;
