@@ -85,10 +85,7 @@ fn a_run_that_is_killed_leaves_what_had_happened() {
     // Cases run one by one; the second waits for a frame that does not come.
     let peer = mutant("no-clean-end");
     let arguments = ["conform", "server", "--cmd", &peer, "-j", "1", "--time-scale", "10", "--only", "stream/[an]*"];
-    let mut suite = suite(&folder, &arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the suite can be started");
+    let mut suite = suite(&folder, &arguments).stdout(Stdio::piped()).spawn().expect("the suite can be started");
     let trace = folder.join("exec-http-runs/latest/trace/stream-numbered.stdio.jsonl");
     let since = Instant::now();
     let has_delta = || fs::read_to_string(&trace).is_ok_and(|text| text.contains("bodyDelta"));

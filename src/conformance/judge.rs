@@ -242,11 +242,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// How many steps the case has.
-    pub(super) fn steps(&self) -> usize {
-        self.case.steps.len()
-    }
-
     /// What names stand for so far.
     pub const fn names(&self) -> &Names {
         &self.setting.names
