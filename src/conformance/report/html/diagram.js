@@ -5,6 +5,8 @@
 const PAUSE = 20000;
 /** A diagram with more rows has its middle folded. */
 const MOST_ROWS = 84;
+/** So many like rows are folded. */
+const FOLD_FROM = 13;
 /** Connections with a lane of their own. */
 const MOST_CONNECTIONS = 4;
 const CHARACTER = 7.25;
@@ -61,7 +63,7 @@ function folded(rows, opened) {
     let end = index + 1;
     while (end < rows.length && rows[index].run !== undefined && rows[end].run === rows[index].run) end += 1;
     const name = "run " + rows[index].run;
-    if (end - index > 5 && !opened.has(name)) {
+    if (end - index >= FOLD_FROM && !opened.has(name)) {
       const hidden = rows.slice(index + 2, end - 1);
       result.push(...rows.slice(index, index + 2), fold(name, hidden, numbers(hidden)), rows[end - 1]);
     } else {
@@ -161,7 +163,7 @@ function diagram(found, about, names, opened, redraw, show) {
       return 24;
     },
     note(row) {
-      picture.append(s("text", { class: "note", x: at(row.lane) + 10, y: y + 15 }, clip(plain(row.text), Math.floor((width - at(row.lane) - 20) / CHARACTER))));
+      picture.append(s("text", { class: "note", x: at(lanes[0][0]) + 10, y: y + 15 }, clip(plain(row.text), Math.floor((right - at(lanes[0][0]) - 20) / CHARACTER))));
       return 22;
     },
     done(row) {

@@ -16,7 +16,7 @@ use super::super::super::trace::{Event, What};
 const RUN_EDGE: usize = 20;
 
 /// Like events in a row that the page may fold.
-const FOLD_FROM: usize = 7;
+const FOLD_FROM: usize = 13;
 
 /// Microseconds without an event that the diagram shows as time that passes.
 const PAUSE_MICROS: u64 = 20_000;

@@ -56,8 +56,6 @@ pub(super) struct CaseLine {
     pub(super) came: Option<String>,
     pub(super) transcript: Vec<String>,
     pub(super) stderr: String,
-    /// The command that shows it again.
-    pub(super) repeat: Option<String>,
     /// The number of the event that decided.
     pub(super) decided: Option<u64>,
     /// Below the folder.

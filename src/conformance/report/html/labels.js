@@ -6,10 +6,15 @@ function namesOf(found) {
   return begun ? begun.names : {};
 }
 
+/** Where the calls of cases for clients go. */
+const CLIENTS_ORIGIN = "http://origin.invalid";
+
 /** A URL as the case has it. */
 function shortUrl(url, names) {
   const text = String(url);
-  if (names.origin && text.startsWith(names.origin)) return text.slice(names.origin.length) || "/";
+  for (const origin of [names.origin, CLIENTS_ORIGIN]) {
+    if (origin && text.startsWith(origin)) return text.slice(origin.length) || "/";
+  }
   for (const name of ["origin2", "closed"]) {
     if (names[name] && text.startsWith(names[name])) return name + text.slice(names[name].length);
   }
@@ -149,7 +154,7 @@ function rowOf(event, names, followed) {
       if (event.line.startsWith("ping")) return arrow(wire, "peer", event.line, "sent");
       return mark({ wire, origin: "o:0", peer: "peer" }[event.lane], event.line, "plain");
     }
-    case "wait": return { kind: "note", lane: wire, text: "waits for  " + event.line };
+    case "wait": return { kind: "note", text: "waits for  " + event.line };
     case "left-out": return { kind: "left", text: "… " + counted(event.nouns) + " are not in this page" };
     case "finished": return { kind: "done", text: "all steps done" };
     default: return null;

@@ -165,8 +165,10 @@ function drawComparison() {
     if (!rows.has(found.id)) rows.set(found.id, DATA.runs.map(() => []));
     rows.get(found.id)[found.run].push(found);
   }
+  const rank = ({ differs, cells }) => differs ? cells.flat().some((found) => found.bearing === "violation") ? 0 : 1 : 2;
   const sorted = [...rows].map(([id, cells]) => ({ id, cells, differs: differ(cells) }))
-    .sort((one, other) => other.differs - one.differs || (one.id < other.id ? -1 : 1));
+    .sort((one, other) => rank(one) - rank(other) || (one.id < other.id ? -1 : 1));
+  for (const { cells } of sorted) cells.forEach((cell) => cell.sort((one, other) => one.transport < other.transport ? -1 : 1));
   const different = sorted.filter((row) => row.differs).length;
   const body = h("tbody");
   const draw = (onlyDifferent) => body.replaceChildren(...sorted.filter((row) => row.differs || !onlyDifferent).map((row) =>
@@ -300,9 +302,9 @@ function caseElement(found) {
 
 /** What is typed to see it again. */
 function repeatCommand(found) {
-  if (found.repeat) return found.repeat;
-  const command = DATA.runs[found.run].command;
-  return (command || "exec-http conform " + (isClient(found) ? "client" : "server")) + " --transport " + found.transport + " --only " + found.id;
+  const { command } = DATA.runs[found.run];
+  const half = command.includes(" conform ") ? command : "exec-http conform " + (isClient(found) ? "client" : "server");
+  return half + " --transport " + found.transport + " --only " + found.id;
 }
 
 const isClient = (found) => found.id.startsWith("client-");
@@ -329,7 +331,7 @@ function caseBody(found) {
     found.events ? diagramWithSides(found, about, names) : h("p", { class: "faint" }, found.trace ? "The diagram is left out; the trace is " + found.trace + "." : "There is no trace of this case."),
     more("standard error of the peer", found.stderr, found.bearing === "violation"),
     more("the last events", found.transcript.join("\n"), true),
-    more("minimal script", found.script),
+    more("minimal script, " + found.scriptFile, found.script),
     more("the case as written", about && about.text));
 }
 
