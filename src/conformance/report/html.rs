@@ -50,7 +50,9 @@ pub fn write(runs: &[RunFolder], mut out: impl Write) -> io::Result<()> {
         source_hash(SCRIPT)
     );
     let mut rest = PAGE;
-    for (place, text) in [("{policy}", &*policy), ("{style}", STYLE), ("{data}", &*escaped(&data)), ("{script}", SCRIPT)] {
+    for (place, text) in
+        [("{policy}", &*policy), ("{style}", STYLE), ("{data}", &*escaped(&data)), ("{script}", SCRIPT)]
+    {
         let (before, behind) = rest.split_once(place).expect("a test writes the page");
         out.write_all(before.as_bytes())?;
         out.write_all(text.as_bytes())?;
@@ -90,6 +92,7 @@ fn data(runs: &[RunFolder], page_bytes: usize) -> Value {
     json!({
         "runs": runs.iter().map(|run| json!({
             "name": run.name,
+            "folder": run.given,
             "suite": run.head.suite,
             "digest": run.head.digest,
             "transports": run.head.transports,

@@ -28,14 +28,14 @@ const SENTENCE_BYTES: usize = 2 * 1_024;
 
 /// One result. `run` is the index of its run.
 pub(super) fn card(run: usize, folder: &RunFolder, line: &CaseLine) -> Value {
-    let passed = Verdict::CLASSES
-        .iter()
-        .any(|verdict| verdict.class() == line.verdict && verdict.bearing() == Bearing::Good);
+    let passed =
+        Verdict::CLASSES.iter().any(|verdict| verdict.class() == line.verdict && verdict.bearing() == Bearing::Good);
     let most = if passed { PASSED_EVENTS } else { FAILED_EVENTS };
     let case = super::find(&line.case);
     let trace = line.trace.as_deref().and_then(|path| folder.file(path));
     let events = trace.and_then(|path| Diagram::read(&path, case, line.decided, most));
-    let start = |text: &Option<String>| text.as_deref().map(|text| text[..text.floor_char_boundary(SENTENCE_BYTES)].to_owned());
+    let start =
+        |text: &Option<String>| text.as_deref().map(|text| text[..text.floor_char_boundary(SENTENCE_BYTES)].to_owned());
     let stderr = &line.stderr[line.stderr.ceil_char_boundary(line.stderr.len().saturating_sub(STDERR_BYTES))..];
     json!({
         "run": run,
@@ -66,7 +66,8 @@ pub(super) fn about(case: &Case) -> Value {
         .text
         .lines()
         .filter(|line| {
-            in_origin = line.starts_with("origin") && line.contains(" /") && !is_check(line) || in_origin && line.starts_with(' ');
+            in_origin = line.starts_with("origin") && line.contains(" /") && !is_check(line)
+                || in_origin && line.starts_with(' ');
             in_origin
         })
         .collect();

@@ -4,7 +4,10 @@
 /** From this on time that passes is shown, in microseconds. */
 const PAUSE = 20000;
 /** A diagram with more rows has its middle folded. */
-const MOST_ROWS = 84;
+const MOST_ROWS = 60;
+/** Of which these are shown at either end. */
+const HEAD_ROWS = 18;
+const TAIL_ROWS = 30;
 /** So many like rows are folded. */
 const FOLD_FROM = 13;
 /** Connections with a lane of their own. */
@@ -72,9 +75,9 @@ function folded(rows, opened) {
     index = end;
   }
   const failure = result.findIndex((row) => row.kind === "fail");
-  const last = Math.min(result.length - 40, failure < 0 ? Infinity : failure - 20);
-  if (opened.has("middle") || result.length <= MOST_ROWS || last < 40) return result;
-  return [...result.slice(0, 30), fold("middle", result.slice(30, last)), ...result.slice(last)];
+  const last = Math.min(result.length - TAIL_ROWS, failure < 0 ? Infinity : failure - TAIL_ROWS);
+  if (opened.has("middle") || result.length <= MOST_ROWS || last - HEAD_ROWS < FOLD_FROM) return result;
+  return [...result.slice(0, HEAD_ROWS), fold("middle", result.slice(HEAD_ROWS, last)), ...result.slice(last)];
 }
 
 /** The lanes from left to right, with their places. */
@@ -187,10 +190,13 @@ function diagram(found, about, names, opened, redraw, show) {
     },
     fold(row) {
       const group = s("g", { class: "fold" });
-      group.append(s("rect", { x: 72, y: y + 3, width: right - 72, height: 22, rx: 4 }), s("text", { x: 84, y: y + 18 }, clip(row.text, Math.floor((right - 90) / CHARACTER))));
+      const most = Math.floor((right - 96) / CHARACTER);
+      const lines = row.text.length > most ? row.text.split(/(?<=:) /) : [row.text];
+      group.append(s("rect", { x: 72, y: y + 3, width: right - 72, height: 5 + 17 * lines.length, rx: 4 }));
+      lines.forEach((line, index) => group.append(s("text", { x: index ? 98 : 84, y: y + 18 + 17 * index }, clip(line, most))));
       act(group, row.text, () => { opened.add(row.name); redraw(); });
       picture.append(group);
-      return 29;
+      return 12 + 17 * lines.length;
     },
     fail(row) {
       const most = Math.floor((right - 72 - 124) / CHARACTER);

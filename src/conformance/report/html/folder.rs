@@ -18,7 +18,9 @@ const MOST_RESULTS: usize = 20_000;
 pub struct RunFolder {
     /// What the page calls it.
     pub(super) name: String,
-    /// The folder.
+    /// The folder, as the user named it.
+    pub(super) given: PathBuf,
+    /// Where it really is.
     pub(super) path: PathBuf,
     /// How it began.
     pub(super) head: RunLine,
@@ -99,7 +101,9 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFolder(path) => write!(f, "{}: no such folder", path.display()),
-            Self::NoRun(path) => write!(f, "{}: not the folder of a run: no {RESULTS} that begins with one", path.display()),
+            Self::NoRun(path) => {
+                write!(f, "{}: not the folder of a run: no {RESULTS} that begins with one", path.display())
+            }
             Self::Line(path, line) => write!(f, "{}:{line}: not a result", path.display()),
             Self::TooMany(path) => write!(f, "{}: more than {MOST_RESULTS} results", path.display()),
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
@@ -128,10 +132,11 @@ impl RunFolder {
         };
         // The folder may be named by a link, such as `latest`.
         let real = path.canonicalize().map_err(unreadable)?;
-        let name = real.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let name =
+            real.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let mut lines = text.split_inclusive('\n').map(serde_json::from_str);
         let Some(Ok(Line::Run(head))) = lines.next() else { return Err(ReadError::NoRun(path.to_owned())) };
-        let mut folder = Self { name, path: real, head, cases: Vec::new(), end: None };
+        let mut folder = Self { name, given: path.to_owned(), path: real, head, cases: Vec::new(), end: None };
         let whole = text.matches('\n').count();
         for (line, number) in lines.zip(2..) {
             match line {

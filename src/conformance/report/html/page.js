@@ -115,7 +115,7 @@ function runCard(run, index) {
       h("span", { class: bearing }, h("b", {}, count), " " + name))),
     h("dl", {},
       fact("command", run.command, "code"),
-      fact("suite", run.suite + (run.digest ? " · " + run.digest.slice(0, 12) : "")),
+      fact("suite", run.suite + (run.digest ? " · " + run.digest.slice(0, 16) : "")),
       fact("transports", run.transports.join(", ")),
       fact("started", run.started.replace("T", " ").replace("Z", " UTC")),
       fact("took", over ? seconds(run.seconds) : "")),
@@ -300,11 +300,16 @@ function caseElement(found) {
 
 // ---- One case -------------------------------------------------------------------------------------------------------
 
-/** What is typed to see it again. */
-function repeatCommand(found) {
-  const { command } = DATA.runs[found.run];
-  const half = command.includes(" conform ") ? command : "exec-http conform " + (isClient(found) ? "client" : "server");
-  return half + " --transport " + found.transport + " --only " + found.id;
+/** What is typed to see it again: the case in the suite, and what is left of it in a script. */
+function commandsOf(found) {
+  const { command, folder } = DATA.runs[found.run];
+  const [, half, options] = /^exec-http conform (\w+)(.*)$/.exec(command) || ["", isClient(found) ? "client" : "server", ""];
+  const script = folder + "/" + found.scriptFile;
+  const quoted = /^[\w@%+=:,./-]+$/.test(script) ? script : "'" + script.replaceAll("'", "'\\''") + "'";
+  return {
+    again: "exec-http conform " + half + options + " --transport " + found.transport + " --only " + found.id,
+    alone: "exec-http replay " + quoted + options + " --transport " + found.transport,
+  };
 }
 
 const isClient = (found) => found.id.startsWith("client-");
@@ -323,11 +328,12 @@ function caseBody(found) {
     h("dl", {},
       fact("clause", clause && [h("b", {}, clauseId + " (" + clause.level + ") "), prose(clause.sentence)]),
       found.expected || found.came ? [
-        fact("sent last", sent && h("code", {}, frameLabel(sent.text, names).text)),
+        fact("sent", sent && h("code", {}, frameLabel(sent.text, names).text)),
         fact("allowed", found.expected && wire(found.expected)),
         fact(found.expected ? "came" : "because", found.came && wire(found.came), { class: found.bearing === "neutral" ? "" : "violation" })] : [],
-      fact("case", about && (found.place || about.file)),
-      fact("repeat", h("code", { class: "command" }, repeatCommand(found)))),
+      fact("step", about && (found.place || about.file)),
+      fact("again", h("code", { class: "command" }, commandsOf(found).again)),
+      fact("alone", found.scriptFile && h("code", { class: "command" }, commandsOf(found).alone))),
     found.events ? diagramWithSides(found, about, names) : h("p", { class: "faint" }, found.trace ? "The diagram is left out; the trace is " + found.trace + "." : "There is no trace of this case."),
     more("standard error of the peer", found.stderr, found.bearing === "violation"),
     more("the last events", found.transcript.join("\n"), true),

@@ -31,8 +31,10 @@ fn folder(lines: &[&str], trace: &str) -> Folder {
     folder
 }
 
-const RUN: &str = r#"{"event":"run","suite":"exec-http 0","digest":"d","transports":["ws"],"command":"c","started":"s"}"#;
-const PASS: &str = r#"{"event":"case","case":"stream/a","transport":"ws","verdict":"pass","detail":"pass","seconds":1.0}"#;
+const RUN: &str =
+    r#"{"event":"run","suite":"exec-http 0","digest":"d","transports":["ws"],"command":"c","started":"s"}"#;
+const PASS: &str =
+    r#"{"event":"case","case":"stream/a","transport":"ws","verdict":"pass","detail":"pass","seconds":1.0}"#;
 const FAIL: &str = r#"{"event":"case","case":"order/pipelined-300","transport":"ws","verdict":"fail","detail":"fail(assertion)","seconds":2.1,
     "clause":"ORDER-11","place":null,"expected":"<- 7 200","came":"</script><!-- nothing","transcript":["a"],"stderr":"b","decided":41,"trace":"trace/t.jsonl"}"#;
 const END: &str = r#"{"event":"end","classes":{"fail":1},"exitCode":1,"seconds":31.2}"#;
@@ -78,7 +80,9 @@ fn a_run_is_read_and_what_is_wrong_comes_first() {
     assert_eq!(data["cases"][0]["id"], "order/pipelined-300");
     assert_eq!(data["cases"][1]["id"], "stream/a");
     assert_eq!(data["clauses"]["ORDER-11"]["level"], "MUST");
-    assert!(data["about"]["order/pipelined-300"]["origin"].as_str().is_some_and(|text| text.contains("chunk \"held\"")));
+    assert!(
+        data["about"]["order/pipelined-300"]["origin"].as_str().is_some_and(|text| text.contains("chunk \"held\""))
+    );
     assert_eq!(data["cases"][1]["transcript"], json!([]));
 }
 
@@ -165,14 +169,16 @@ fn a_long_frame_stays_a_message() {
 
 #[test]
 fn a_step_shows_where_it_waits_for_long_and_half_a_line_ends_the_trace() {
+    let case = find("order/pipelined-300").expect("a case that is built in");
+    let pong = case.steps.iter().position(|step| step.source.starts_with("<- pong")).expect("a step that waits");
     let step = |step: usize| json!({"event": "step", "step": step});
-    let mut lines = trace([delta(1), step(6), delta(2), step(7)]);
-    lines += &json!({"event": "deadline", "number": 5, "micros": 2_000_000, "milliseconds": 2_000}).to_string();
+    let mut lines = trace([delta(1), step(pong + 1), delta(2), step(pong), delta(3)]);
+    lines += &json!({"event": "deadline", "number": 6, "micros": 2_000_000, "milliseconds": 2_000}).to_string();
     lines += "\n{\"event\":\"dead";
     let events = events(&lines, PAGE_BYTES);
-    let kinds: Vec<_> = events.as_array().expect("events").iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(kinds.len(), 3 + usize::from(kinds.contains(&"wait".into())), "{kinds:?}");
-    assert_eq!(kinds.last(), Some(&"deadline".into()));
+    let kinds: Vec<_> = events.as_array().expect("events").iter().map(|event| event["event"].as_str()).collect();
+    assert_eq!(kinds, [Some("received"), Some("received"), Some("received"), Some("wait"), Some("deadline")]);
+    assert_eq!((&events[3]["line"], &events[3]["micros"]), (&json!("<- pong \"first\""), &json!(5_000)));
 }
 
 #[test]
