@@ -284,10 +284,11 @@ function applyFilter() {
 }
 
 function caseElement(found) {
+  const about = ABOUT.get(found.id);
   const element = h("details", { class: "case" },
     h("summary", {}, badge(found), SEVERAL ? h("span", { class: "run-name faint" }, found.runName) : null,
       h("span", { class: "id" }, found.id), h("span", { class: "faint" }, found.transport), h("span", { class: "clause faint" }, found.clause || ""),
-      h("span", { class: "came" }, (found.came || "").split("\n")[0]), h("span", { class: "seconds" }, seconds(found.seconds))));
+      found.came ? h("span", { class: "came" }, found.came.split("\n")[0]) : h("span", { class: "came faint" }, prose(about ? about.sentence : "")), h("span", { class: "seconds" }, seconds(found.seconds))));
   element.addEventListener("toggle", () => {
     if (!element.open) return;
     if (!element.querySelector(".body")) element.append(caseBody(found));
