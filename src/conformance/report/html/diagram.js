@@ -91,7 +91,7 @@ function lanesOf(found, about) {
   if (!connections.length) connections.push("main");
   const own = connections.slice(0, MOST_CONNECTIONS);
   const role = isClient(found) ? "suite (executor)" : "suite (client)";
-  const wires = own.map((name, index) => ["c:" + name, index === MOST_CONNECTIONS - 1 && connections.length > own.length ? "others" : index || own.length > 1 ? (index ? "" : "suite ") + name : role, index ? 120 : 400]);
+  const wires = own.map((name, index) => ["c:" + name, index === MOST_CONNECTIONS - 1 && connections.length > own.length ? "others" : index || own.length > 1 ? (index ? "" : "suite ") + clip(plain(name), 12) : role, index ? 120 : 400]);
   const lanes = isClient(found)
     ? [["app", "application", 0], ["peer", "client under test", 340], ...wires]
     : [...wires.map(([key, name], index) => [key, name, index ? 120 : 0]), ["peer", "executor under test", 430], ...[...origins].sort().map((index) => ["o:" + index, index ? "origin 2" : "origin", 280])];
@@ -160,7 +160,7 @@ function diagram(found, about, names, opened, redraw, show) {
       const x = at(row.lane);
       const group = s("g", { class: "mark " + (row.tone || "") });
       const left = x > width - 240;
-      group.append(s("circle", { cx: x, cy: y + 12, r: 4 }), s("text", { x: left ? x - 10 : x + 10, y: y + 16, "text-anchor": left ? "end" : "start", class: "label-side" }, clip(plain(row.text), 70)));
+      group.append(s("circle", { cx: x, cy: y + 12, r: 4 }), s("text", { x: left ? x - 10 : x + 10, y: y + 16, "text-anchor": left ? "end" : "start" }, clip(plain(row.text), 70)));
       group.append(s("title", {}, row.text));
       picture.append(group);
       return 24;
@@ -201,8 +201,8 @@ function diagram(found, about, names, opened, redraw, show) {
     fail(row) {
       const most = Math.floor((right - 72 - 124) / CHARACTER);
       const { expected, came, detail, clause, bearing } = row.found;
-      const head = (bearing === "advice" ? "Here a SHOULD is broken" : bearing === "neutral" ? "Here it fails, as expected" : "Here it fails") + ": " + detail + (clause ? ", " + clause : "");
-      const texts = [["", head], ...wrap(expected || "", most, 4).map((line, index) => [index ? "" : "expected", line]), ...wrap(came || "", most, 4).map((line, index) => [index ? "" : "came", line])];
+      const head = (bearing === "advice" ? "Here a SHOULD is broken" : bearing === "neutral" ? "Here it fails, as expected" : bearing === "incomplete" ? "Here it ends" : "Here it fails") + ": " + detail + (clause ? ", " + clause : "");
+      const texts = [["", clip(plain(head), most)], ...wrap(expected || "", most, 4).map((line, index) => [index ? "" : "expected", line]), ...wrap(came || "", most, 4).map((line, index) => [index ? "" : "came", line])];
       const height = texts.length * 17 + 14;
       const group = s("g", { class: "fail" });
       group.append(s("rect", { x: 72, y: y + 4, width: right - 72, height, rx: 5 }), s("circle", { cx: 92, cy: y + 20, r: 7 }), s("path", { d: `M89 ${y + 17}l6 6m0 -6l-6 6`, fill: "none" }));

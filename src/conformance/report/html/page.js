@@ -172,7 +172,7 @@ function drawComparison() {
   const different = sorted.filter((row) => row.differs).length;
   const body = h("tbody");
   const draw = (onlyDifferent) => body.replaceChildren(...sorted.filter((row) => row.differs || !onlyDifferent).map((row) =>
-    h("tr", { class: row.differs ? "differs" : "same" },
+    h("tr", { class: row.differs && "differs" },
       h("td", { class: "id" }, row.id),
       row.cells.map((cell) => h("td", {}, cell.length ? cell.map((found) =>
         h("a", { class: "badge " + found.bearing, href: "#" + found.key, title: found.came || "" }, found.transport + " " + found.class)) : h("span", { class: "faint" }, "–"))))));

@@ -95,6 +95,19 @@ fn a_killed_run_is_read_and_shown_as_incomplete() {
 }
 
 #[test]
+fn the_cases_under_way_when_a_run_was_killed_are_shown() {
+    let begun = json!({"event": "begun", "case": "stream/b", "transport": "ws", "names": {}, "time_scale": 1.0});
+    let lines = [RUN, PASS, ""];
+    let killed = folder(&lines, &trace([begun.clone(), delta(1)]));
+    let cases = data(&[read(&killed)], PAGE_BYTES)["cases"].take();
+    let under_way = &cases[0];
+    assert_eq!((&under_way["id"], &under_way["class"]), (&json!("stream/b"), &json!("not-run")));
+    assert_eq!(under_way["events"].as_array().map(Vec::len), Some(2));
+    let whole = folder(&[RUN, PASS, END, ""], &trace([begun]));
+    assert_eq!(data(&[read(&whole)], PAGE_BYTES)["cases"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn what_is_no_run_is_refused_with_its_reason() {
     let error = |lines: &[&str]| RunFolder::read(&folder(lines, "").0).expect_err("no run").to_string();
     assert!(error(&[PASS, ""]).contains("not the folder of a run"));
