@@ -218,6 +218,34 @@ fn the_list_names_every_case_with_its_clauses() {
     assert!(list.lines().any(|line| line.starts_with("client-stream/gap ") && line.contains("STREAM-20")), "{list}");
 }
 
+#[test]
+fn a_report_says_where_it_is_and_needs_the_folder_of_a_run() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+    let report = |runs: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
+        command.arg("report").args(runs).current_dir(&folder).output().expect("the program can be started")
+    };
+    let failed = |runs: &[&str], message: &str| {
+        let output = report(runs);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {message}\n"));
+    };
+    failed(&[], "exec-http-runs/latest: no such folder");
+    failed(&["a=missing"], "missing: no such folder");
+    failed(&["."], ".: not the folder of a run: no results.jsonl that begins with one");
+    std::fs::write(folder.join("results.jsonl"), "{\"event\":\"run\"}\n").expect("the temporary folder can be written");
+    for (runs, page) in
+        [(&["."][..], "./report.html"), (&["a=.", "b=."], "report.html"), (&[".", "-o", "x.html"], "x.html")]
+    {
+        let output = report(runs);
+        assert_eq!(stdout(&output), format!("{page}\n"));
+        let text = std::fs::read_to_string(folder.join(page)).expect("a page");
+        assert!(text.starts_with("<!DOCTYPE html>") && text.contains("\"exitCode\":null"), "{page}");
+    }
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
 fn serve(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_exec-http"));
     command

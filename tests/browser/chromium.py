@@ -80,11 +80,11 @@ class Chromium:
 
     def open(self, url):
         """Opens the page from scratch; what happened on the last one is forgotten."""
-        self.call("Page.navigate", url="about:blank")
-        self.events.clear()
-        self.call("Page.navigate", url=url)
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self.read())
+        for address in ("about:blank", url):
+            self.events.clear()
+            self.call("Page.navigate", url=address)
+            while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+                self.events.append(self.read())
 
     def run(self, script):
         """The value of an expression in the page."""

@@ -2,9 +2,9 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | [`folder`] | what a run left behind |
-//! | [`diagram`] | the events of a case that its diagram shows |
-//! | [`card`] | everything about one result |
+//! | `folder` | what a run left behind |
+//! | `diagram` | the events of a case that its diagram shows |
+//! | `card` | everything about one result |
 //! | `page.html`, `page.css`, `page.js` | the page; it draws what stands in it as JSON |
 //! | `labels.js`, `diagram.js` | its diagrams |
 //!
@@ -92,6 +92,7 @@ fn data(runs: &[RunFolder], page_bytes: usize) -> Value {
     json!({
         "runs": runs.iter().map(|run| json!({
             "name": run.name,
+            "folder": run.given,
             "suite": run.head.suite,
             "digest": run.head.digest,
             "transports": run.head.transports,

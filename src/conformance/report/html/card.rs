@@ -51,9 +51,9 @@ pub(super) fn card(run: usize, folder: &RunFolder, line: &CaseLine) -> Value {
         // The diagram says it better.
         "transcript": if events.is_some() { &[] } else { line.transcript.as_slice() },
         "stderr": stderr,
-        "repeat": line.repeat,
         "decided": line.decided,
         "trace": line.trace,
+        "scriptFile": line.script,
         "script": line.script.as_deref().and_then(|path| beginning(&folder.file(path)?)),
         "events": events.map(Diagram::into_events),
     })

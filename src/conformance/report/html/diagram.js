@@ -4,7 +4,12 @@
 /** From this on time that passes is shown, in microseconds. */
 const PAUSE = 20000;
 /** A diagram with more rows has its middle folded. */
-const MOST_ROWS = 84;
+const MOST_ROWS = 60;
+/** Of which these are shown at either end. */
+const HEAD_ROWS = 18;
+const TAIL_ROWS = 30;
+/** So many like rows are folded. */
+const FOLD_FROM = 13;
 /** Connections with a lane of their own. */
 const MOST_CONNECTIONS = 4;
 const CHARACTER = 7.25;
@@ -61,7 +66,7 @@ function folded(rows, opened) {
     let end = index + 1;
     while (end < rows.length && rows[index].run !== undefined && rows[end].run === rows[index].run) end += 1;
     const name = "run " + rows[index].run;
-    if (end - index > 5 && !opened.has(name)) {
+    if (end - index >= FOLD_FROM && !opened.has(name)) {
       const hidden = rows.slice(index + 2, end - 1);
       result.push(...rows.slice(index, index + 2), fold(name, hidden, numbers(hidden)), rows[end - 1]);
     } else {
@@ -70,9 +75,9 @@ function folded(rows, opened) {
     index = end;
   }
   const failure = result.findIndex((row) => row.kind === "fail");
-  const last = Math.min(result.length - 40, failure < 0 ? Infinity : failure - 20);
-  if (opened.has("middle") || result.length <= MOST_ROWS || last < 40) return result;
-  return [...result.slice(0, 30), fold("middle", result.slice(30, last)), ...result.slice(last)];
+  const last = Math.min(result.length - TAIL_ROWS, failure < 0 ? Infinity : failure - TAIL_ROWS);
+  if (opened.has("middle") || result.length <= MOST_ROWS || last - HEAD_ROWS < FOLD_FROM) return result;
+  return [...result.slice(0, HEAD_ROWS), fold("middle", result.slice(HEAD_ROWS, last)), ...result.slice(last)];
 }
 
 /** The lanes from left to right, with their places. */
@@ -86,7 +91,7 @@ function lanesOf(found, about) {
   if (!connections.length) connections.push("main");
   const own = connections.slice(0, MOST_CONNECTIONS);
   const role = isClient(found) ? "suite (executor)" : "suite (client)";
-  const wires = own.map((name, index) => ["c:" + name, index === MOST_CONNECTIONS - 1 && connections.length > own.length ? "others" : index || own.length > 1 ? (index ? "" : "suite ") + name : role, index ? 120 : 400]);
+  const wires = own.map((name, index) => ["c:" + name, index === MOST_CONNECTIONS - 1 && connections.length > own.length ? "others" : index || own.length > 1 ? (index ? "" : "suite ") + clip(plain(name), 12) : role, index ? 120 : 400]);
   const lanes = isClient(found)
     ? [["app", "application", 0], ["peer", "client under test", 340], ...wires]
     : [...wires.map(([key, name], index) => [key, name, index ? 120 : 0]), ["peer", "executor under test", 430], ...[...origins].sort().map((index) => ["o:" + index, index ? "origin 2" : "origin", 280])];
@@ -155,13 +160,13 @@ function diagram(found, about, names, opened, redraw, show) {
       const x = at(row.lane);
       const group = s("g", { class: "mark " + (row.tone || "") });
       const left = x > width - 240;
-      group.append(s("circle", { cx: x, cy: y + 12, r: 4 }), s("text", { x: left ? x - 10 : x + 10, y: y + 16, "text-anchor": left ? "end" : "start", class: "label-side" }, clip(plain(row.text), 70)));
+      group.append(s("circle", { cx: x, cy: y + 12, r: 4 }), s("text", { x: left ? x - 10 : x + 10, y: y + 16, "text-anchor": left ? "end" : "start" }, clip(plain(row.text), 70)));
       group.append(s("title", {}, row.text));
       picture.append(group);
       return 24;
     },
     note(row) {
-      picture.append(s("text", { class: "note", x: at(row.lane) + 10, y: y + 15 }, clip(plain(row.text), Math.floor((width - at(row.lane) - 20) / CHARACTER))));
+      picture.append(s("text", { class: "note", x: at(lanes[0][0]) + 10, y: y + 15 }, clip(plain(row.text), Math.floor((right - at(lanes[0][0]) - 20) / CHARACTER))));
       return 22;
     },
     done(row) {
@@ -185,16 +190,19 @@ function diagram(found, about, names, opened, redraw, show) {
     },
     fold(row) {
       const group = s("g", { class: "fold" });
-      group.append(s("rect", { x: 72, y: y + 3, width: right - 72, height: 22, rx: 4 }), s("text", { x: 84, y: y + 18 }, clip(row.text, Math.floor((right - 90) / CHARACTER))));
+      const most = Math.floor((right - 96) / CHARACTER);
+      const lines = row.text.length > most ? row.text.split(/(?<=:) /) : [row.text];
+      group.append(s("rect", { x: 72, y: y + 3, width: right - 72, height: 5 + 17 * lines.length, rx: 4 }));
+      lines.forEach((line, index) => group.append(s("text", { x: index ? 98 : 84, y: y + 18 + 17 * index }, clip(line, most))));
       act(group, row.text, () => { opened.add(row.name); redraw(); });
       picture.append(group);
-      return 29;
+      return 12 + 17 * lines.length;
     },
     fail(row) {
       const most = Math.floor((right - 72 - 124) / CHARACTER);
       const { expected, came, detail, clause, bearing } = row.found;
-      const head = (bearing === "advice" ? "Here a SHOULD is broken" : bearing === "neutral" ? "Here it fails, as expected" : "Here it fails") + ": " + detail + (clause ? ", " + clause : "");
-      const texts = [["", head], ...wrap(expected || "", most, 4).map((line, index) => [index ? "" : "expected", line]), ...wrap(came || "", most, 4).map((line, index) => [index ? "" : "came", line])];
+      const head = (bearing === "advice" ? "Here a SHOULD is broken" : bearing === "neutral" ? "Here it fails, as expected" : bearing === "incomplete" ? "Here it ends" : "Here it fails") + ": " + detail + (clause ? ", " + clause : "");
+      const texts = [["", clip(plain(head), most)], ...wrap(expected || "", most, 4).map((line, index) => [index ? "" : "expected", line]), ...wrap(came || "", most, 4).map((line, index) => [index ? "" : "came", line])];
       const height = texts.length * 17 + 14;
       const group = s("g", { class: "fail" });
       group.append(s("rect", { x: 72, y: y + 4, width: right - 72, height, rx: 5 }), s("circle", { cx: 92, cy: y + 20, r: 7 }), s("path", { d: `M89 ${y + 17}l6 6m0 -6l-6 6`, fill: "none" }));

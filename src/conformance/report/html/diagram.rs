@@ -16,7 +16,7 @@ use super::super::super::trace::{Event, What};
 const RUN_EDGE: usize = 20;
 
 /// Like events in a row that the page may fold.
-const FOLD_FROM: usize = 7;
+const FOLD_FROM: usize = 13;
 
 /// Microseconds without an event that the diagram shows as time that passes.
 const PAUSE_MICROS: u64 = 20_000;
@@ -53,8 +53,8 @@ pub(super) struct Diagram<'a> {
     left_out: LeftOut,
     /// Like events that came last.
     run: Run,
-    /// A step that waits, shown if it waits for long.
-    waiting: Option<(u64, Value)>,
+    /// The current step, where it waits; shown if it waits for long.
+    waiting: Option<Value>,
     /// The line of the step that was shown last.
     waited: Value,
     /// When the last event happened, in microseconds.
@@ -141,7 +141,10 @@ impl<'a> Diagram<'a> {
     /// The events as the page reads them: those of a trace, with `noun` where they can be counted, `run` where they can be folded,
     /// steps with their line, and `left-out`.
     pub(super) fn into_events(mut self) -> Vec<Value> {
-        self.show_wait(0, u64::MAX);
+        // A run that was killed ends here.
+        if self.decided.is_none() {
+            self.show_wait();
+        }
         self.end_run();
         let Self { mut head, tail, left_out, .. } = self;
         head.extend(left_out.event());
@@ -153,19 +156,24 @@ impl<'a> Diagram<'a> {
         if let What::Step { step } = event.what {
             if let Some((kind, value)) = self.step(event, step) {
                 // Whatever an earlier step waited for has come.
-                self.waiting = (kind == Kind::Wait).then(|| (event.micros, value.clone()));
+                self.waiting = (kind == Kind::Wait).then(|| value.clone());
                 if kind == Kind::Do {
                     self.join("", value);
                 }
             }
             return;
         }
-        self.show_wait(PAUSE_MICROS, event.micros);
         if matches!(&event.what, What::Heard { line: Line::Reply { reply: Reply::Ok, .. } }) {
             return;
         }
         let (key, noun) = likeness(&event.what);
         let paused = event.micros.saturating_sub(self.last_micros) >= PAUSE_MICROS;
+        if paused {
+            self.show_wait();
+        }
+        if event.what == What::Finished {
+            self.waiting = None;
+        }
         self.last_micros = event.micros;
         let decides = self.decided == Some(event.number);
         if paused || decides {
@@ -186,13 +194,12 @@ impl<'a> Diagram<'a> {
         self.join(if decides { "" } else { &key }, value);
     }
 
-    /// Shows the step that waits, if it has waited so long by now, and not as the one before.
-    fn show_wait(&mut self, least: u64, now: u64) {
-        if let Some((since, step)) = self.waiting.take()
-            && now.saturating_sub(since) >= least
-            && step["line"] != self.waited
-        {
+    /// Shows the step that waits, where time passes; not again below one with the same line.
+    fn show_wait(&mut self) {
+        if let Some(mut step) = self.waiting.take_if(|step| step["line"] != self.waited) {
             self.waited = step["line"].clone();
+            let since = step["micros"].as_u64().unwrap_or_default();
+            step["micros"] = since.max(self.last_micros).into();
             self.join("", step);
         }
     }

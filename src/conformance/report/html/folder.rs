@@ -1,14 +1,26 @@
 //! A run folder: what a run of the suite left behind, whole or not.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::super::super::verdict::Verdict;
+
 /// The file of results.
 const RESULTS: &str = "results.jsonl";
+
+/// The folder of traces.
+const TRACES: &str = "trace";
+
+/// Cases that a run can have under way.
+const MOST_UNDER_WAY: usize = 64;
+
+/// Bytes of the first line of a trace.
+const LINE_BYTES: u64 = 64 * 1024;
 
 /// Results of a run; the suite has a tenth as many.
 const MOST_RESULTS: usize = 20_000;
@@ -18,7 +30,9 @@ const MOST_RESULTS: usize = 20_000;
 pub struct RunFolder {
     /// What the page calls it.
     pub(super) name: String,
-    /// The folder.
+    /// The folder, as the user named it.
+    pub(super) given: PathBuf,
+    /// Where it really is.
     pub(super) path: PathBuf,
     /// How it began.
     pub(super) head: RunLine,
@@ -60,8 +74,6 @@ pub struct CaseLine {
     pub came: Option<String>,
     pub(super) transcript: Vec<String>,
     pub(super) stderr: String,
-    /// The command that shows it again.
-    pub(super) repeat: Option<String>,
     /// The number of the event that decided.
     pub(super) decided: Option<u64>,
     /// Below the folder.
@@ -84,6 +96,13 @@ enum Line {
     Run(RunLine),
     Case(Box<CaseLine>),
     End(EndLine),
+}
+
+/// The first event of a trace.
+#[derive(Debug, Deserialize)]
+struct Begun {
+    case: String,
+    transport: String,
 }
 
 /// Why a folder cannot be reported.
@@ -140,7 +159,7 @@ impl RunFolder {
             real.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let mut lines = text.split_inclusive('\n').map(serde_json::from_str);
         let Some(Ok(Line::Run(head))) = lines.next() else { return Err(ReadError::NoRun(path.to_owned())) };
-        let mut folder = Self { name, path: real, head, cases: Vec::new(), end: None };
+        let mut folder = Self { name, given: path.to_owned(), path: real, head, cases: Vec::new(), end: None };
         let whole = text.matches('\n').count();
         for (line, number) in lines.zip(2..) {
             match line {
@@ -151,12 +170,43 @@ impl RunFolder {
                 Ok(Line::Run(_)) | Err(_) => return Err(ReadError::Line(results, number)),
             }
         }
+        if folder.end.is_none() {
+            let left = folder.under_way();
+            folder.cases.extend(left);
+        }
         Ok(folder)
     }
 
     /// The results, in the order in which they came.
     pub fn cases(&self) -> &[CaseLine] {
         &self.cases
+    }
+
+    /// The cases that have a trace and no result: those under way when the run was ended.
+    fn under_way(&self) -> Vec<CaseLine> {
+        let known: BTreeSet<(&str, &str)> = self.cases.iter().map(|line| (&*line.case, &*line.transport)).collect();
+        let files = fs::read_dir(self.path.join(TRACES)).into_iter().flatten().flatten();
+        let mut traces: Vec<PathBuf> = files.map(|file| Path::new(TRACES).join(file.file_name())).collect();
+        traces.sort();
+        let begun = |trace: PathBuf| {
+            let mut line = String::new();
+            BufReader::new(File::open(self.file(&trace)?).ok()?).take(LINE_BYTES).read_line(&mut line).ok()?;
+            let Begun { case, transport } = serde_json::from_str(&line).ok()?;
+            let verdict = Verdict::NotRun.class().to_owned();
+            let came = Some("the run was ended while this case was under way".to_owned());
+            let under_way = !known.contains(&(&*case, &*transport));
+            let detail = verdict.clone();
+            under_way.then(|| CaseLine {
+                case,
+                transport,
+                detail,
+                verdict,
+                came,
+                trace: Some(trace),
+                ..CaseLine::default()
+            })
+        };
+        traces.into_iter().filter_map(begun).take(MOST_UNDER_WAY).collect()
     }
 
     /// The same run under another name.

@@ -6,10 +6,15 @@ function namesOf(found) {
   return begun ? begun.names : {};
 }
 
+/** Where the calls of cases for clients go. */
+const CLIENTS_ORIGIN = "http://origin.invalid";
+
 /** A URL as the case has it. */
 function shortUrl(url, names) {
   const text = String(url);
-  if (names.origin && text.startsWith(names.origin)) return text.slice(names.origin.length) || "/";
+  for (const origin of [names.origin, CLIENTS_ORIGIN]) {
+    if (origin && text.startsWith(origin)) return text.slice(origin.length) || "/";
+  }
   for (const name of ["origin2", "closed"]) {
     if (names[name] && text.startsWith(names[name])) return name + text.slice(names[name].length);
   }
@@ -53,9 +58,14 @@ function bodyLabel(text, known) {
 }
 
 function errorLabel(error) {
-  if (typeof error !== "object" || !error) return String(error);
+  if (typeof error !== "object" || !error) return say(error);
   const kind = error.data && typeof error.data === "object" && error.data.kind;
-  return error.code + (kind ? " " + kind : "") + " " + error.message;
+  return say(error.code) + (kind ? " " + say(kind) : "") + " " + say(error.message);
+}
+
+/** A member of a message, which may be anything, or missing. */
+function say(value) {
+  return value === undefined ? "(none)" : typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** A frame in a few words, and whether it tells an error. */
@@ -64,27 +74,27 @@ function frameLabel(text, names) {
   try { message = JSON.parse(text); } catch { return { text: "not JSON: " + text, error: true }; }
   if (typeof message !== "object" || !message || Array.isArray(message)) return { text: "no message: " + text, error: true };
   const { id, method, params, result, error } = message;
-  const number = id === undefined ? "" : " #" + (typeof id === "string" ? id : JSON.stringify(id));
+  const number = id === undefined ? "" : " #" + say(id);
   const member = params && typeof params === "object" ? params : {};
   if (method === "http/request") {
-    const stream = member.streamResponse ? " stream " + member.requestId : "";
-    const timeout = member.timeoutMs === undefined || member.timeoutMs === null ? "" : " timeout " + member.timeoutMs + " ms";
-    return { text: "http/request" + number + " " + member.method + " " + shortUrl(member.url, names) + stream + timeout + bodyLabel(member.bodyBase64) };
+    const stream = member.streamResponse ? " stream " + say(member.requestId) : "";
+    const timeout = member.timeoutMs === undefined || member.timeoutMs === null ? "" : " timeout " + say(member.timeoutMs) + " ms";
+    return { text: "http/request" + number + " " + say(member.method) + " " + shortUrl(say(member.url), names) + stream + timeout + bodyLabel(member.bodyBase64) };
   }
   if (method === "http/request/bodyDelta") {
     const end = (member.done ? " done" : "") + (member.error ? " error " + errorLabel(member.error) : "");
-    return { text: "delta " + member.requestId + " seq " + member.seq + bodyLabel(member.deltaBase64) + end, error: Boolean(member.error) };
+    return { text: "delta " + say(member.requestId) + " seq " + say(member.seq) + bodyLabel(member.deltaBase64) + end, error: Boolean(member.error) };
   }
   if (method !== undefined) {
-    const call = member.requestId === undefined ? "" : " " + member.requestId + (member.bytes === undefined ? "" : " " + member.bytes + " bytes");
-    return { text: String(method) + number + call };
+    const call = member.requestId === undefined ? "" : " " + say(member.requestId) + (member.bytes === undefined ? "" : " " + say(member.bytes) + " bytes");
+    return { text: say(method) + number + call };
   }
   if (error !== undefined) return { text: "error" + number + " " + errorLabel(error), error: true };
   if (result && typeof result === "object" && result.status !== undefined) {
     const headers = Array.isArray(result.headers) ? result.headers : [];
-    const shown = headers.slice(0, 3).map((header) => header && header.name + " " + clip(String(header.value !== undefined ? header.value : header.valueBase64), 24)).join(", ");
+    const shown = headers.slice(0, 3).map((header) => header && typeof header === "object" ? say(header.name) + " " + clip(say(header.value), 24) : say(header)).join(", ");
     const rest = headers.length > 3 ? ", " + (headers.length - 3) + " more" : "";
-    return { text: result.status + number + bodyLabel(result.bodyBase64) + (headers.length ? ", " + shown + rest : ", no headers") };
+    return { text: say(result.status) + number + bodyLabel(result.bodyBase64) + (headers.length ? ", " + shown + rest : ", no headers") };
   }
   const keys = result && typeof result === "object" ? Object.keys(result).join(", ") : JSON.stringify(result);
   return { text: "result" + number + (keys ? " " + keys : "") };
@@ -149,7 +159,7 @@ function rowOf(event, names, followed) {
       if (event.line.startsWith("ping")) return arrow(wire, "peer", event.line, "sent");
       return mark({ wire, origin: "o:0", peer: "peer" }[event.lane], event.line, "plain");
     }
-    case "wait": return { kind: "note", lane: wire, text: "waits for  " + event.line };
+    case "wait": return { kind: "note", text: "waits for  " + event.line };
     case "left-out": return { kind: "left", text: "… " + counted(event.nouns) + " are not in this page" };
     case "finished": return { kind: "done", text: "all steps done" };
     default: return null;

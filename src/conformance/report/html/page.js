@@ -115,7 +115,7 @@ function runCard(run, index) {
       h("span", { class: bearing }, h("b", {}, count), " " + name))),
     h("dl", {},
       fact("command", run.command, "code"),
-      fact("suite", run.suite + (run.digest ? " · " + run.digest.slice(0, 12) : "")),
+      fact("suite", run.suite + (run.digest ? " · " + run.digest.slice(0, 16) : "")),
       fact("transports", run.transports.join(", ")),
       fact("started", run.started.replace("T", " ").replace("Z", " UTC")),
       fact("took", over ? seconds(run.seconds) : "")),
@@ -165,12 +165,14 @@ function drawComparison() {
     if (!rows.has(found.id)) rows.set(found.id, DATA.runs.map(() => []));
     rows.get(found.id)[found.run].push(found);
   }
+  const rank = ({ differs, cells }) => differs ? cells.flat().some((found) => found.bearing === "violation") ? 0 : 1 : 2;
   const sorted = [...rows].map(([id, cells]) => ({ id, cells, differs: differ(cells) }))
-    .sort((one, other) => other.differs - one.differs || (one.id < other.id ? -1 : 1));
+    .sort((one, other) => rank(one) - rank(other) || (one.id < other.id ? -1 : 1));
+  for (const { cells } of sorted) cells.forEach((cell) => cell.sort((one, other) => one.transport < other.transport ? -1 : 1));
   const different = sorted.filter((row) => row.differs).length;
   const body = h("tbody");
   const draw = (onlyDifferent) => body.replaceChildren(...sorted.filter((row) => row.differs || !onlyDifferent).map((row) =>
-    h("tr", { class: row.differs ? "differs" : "same" },
+    h("tr", { class: row.differs && "differs" },
       h("td", { class: "id" }, row.id),
       row.cells.map((cell) => h("td", {}, cell.length ? cell.map((found) =>
         h("a", { class: "badge " + found.bearing, href: "#" + found.key, title: found.came || "" }, found.transport + " " + found.class)) : h("span", { class: "faint" }, "–"))))));
@@ -282,10 +284,11 @@ function applyFilter() {
 }
 
 function caseElement(found) {
+  const about = ABOUT.get(found.id);
   const element = h("details", { class: "case" },
     h("summary", {}, badge(found), SEVERAL ? h("span", { class: "run-name faint" }, found.runName) : null,
       h("span", { class: "id" }, found.id), h("span", { class: "faint" }, found.transport), h("span", { class: "clause faint" }, found.clause || ""),
-      h("span", { class: "came" }, (found.came || "").split("\n")[0]), h("span", { class: "seconds" }, seconds(found.seconds))));
+      found.came ? h("span", { class: "came" }, found.came.split("\n")[0]) : h("span", { class: "came faint" }, prose(about ? about.sentence : "")), h("span", { class: "seconds" }, seconds(found.seconds))));
   element.addEventListener("toggle", () => {
     if (!element.open) return;
     if (!element.querySelector(".body")) element.append(caseBody(found));
@@ -298,11 +301,16 @@ function caseElement(found) {
 
 // ---- One case -------------------------------------------------------------------------------------------------------
 
-/** What is typed to see it again. */
-function repeatCommand(found) {
-  if (found.repeat) return found.repeat;
-  const command = DATA.runs[found.run].command;
-  return (command || "exec-http conform " + (isClient(found) ? "client" : "server")) + " --transport " + found.transport + " --only " + found.id;
+/** What is typed to see it again: the case in the suite, and what is left of it in a script. */
+function commandsOf(found) {
+  const { command, folder } = DATA.runs[found.run];
+  const [, half, options] = /^exec-http conform (\w+)(.*)$/.exec(command) || ["", isClient(found) ? "client" : "server", ""];
+  const script = folder + "/" + found.scriptFile;
+  const quoted = /^[\w@%+=:,./-]+$/.test(script) ? script : "'" + script.replaceAll("'", "'\\''") + "'";
+  return {
+    again: "exec-http conform " + half + options + " --transport " + found.transport + " --only " + found.id,
+    alone: "exec-http replay " + quoted + options + " --transport " + found.transport,
+  };
 }
 
 const isClient = (found) => found.id.startsWith("client-");
@@ -321,15 +329,16 @@ function caseBody(found) {
     h("dl", {},
       fact("clause", clause && [h("b", {}, clauseId + " (" + clause.level + ") "), prose(clause.sentence)]),
       found.expected || found.came ? [
-        fact("sent last", sent && h("code", {}, frameLabel(sent.text, names).text)),
+        fact("sent", sent && h("code", {}, frameLabel(sent.text, names).text)),
         fact("allowed", found.expected && wire(found.expected)),
         fact(found.expected ? "came" : "because", found.came && wire(found.came), { class: found.bearing === "neutral" ? "" : "violation" })] : [],
-      fact("case", about && (found.place || about.file)),
-      fact("repeat", h("code", { class: "command" }, repeatCommand(found)))),
+      fact("step", about && (found.place || about.file)),
+      fact("again", h("code", { class: "command" }, commandsOf(found).again)),
+      fact("alone", found.scriptFile && h("code", { class: "command" }, commandsOf(found).alone))),
     found.events ? diagramWithSides(found, about, names) : h("p", { class: "faint" }, found.trace ? "The diagram is left out; the trace is " + found.trace + "." : "There is no trace of this case."),
     more("standard error of the peer", found.stderr, found.bearing === "violation"),
     more("the last events", found.transcript.join("\n"), true),
-    more("minimal script", found.script),
+    more("minimal script, " + found.scriptFile, found.script),
     more("the case as written", about && about.text));
 }
 

@@ -95,6 +95,19 @@ fn a_killed_run_is_read_and_shown_as_incomplete() {
 }
 
 #[test]
+fn the_cases_under_way_when_a_run_was_killed_are_shown() {
+    let begun = json!({"event": "begun", "case": "stream/b", "transport": "ws", "names": {}, "time_scale": 1.0});
+    let lines = [RUN, PASS, ""];
+    let killed = folder(&lines, &trace([begun.clone(), delta(1)]));
+    let cases = data(&[read(&killed)], PAGE_BYTES)["cases"].take();
+    let under_way = &cases[0];
+    assert_eq!((&under_way["id"], &under_way["class"]), (&json!("stream/b"), &json!("not-run")));
+    assert_eq!(under_way["events"].as_array().map(Vec::len), Some(2));
+    let whole = folder(&[RUN, PASS, END, ""], &trace([begun]));
+    assert_eq!(data(&[read(&whole)], PAGE_BYTES)["cases"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn what_is_no_run_is_refused_with_its_reason() {
     let error = |lines: &[&str]| RunFolder::read(&folder(lines, "").0).expect_err("no run").to_string();
     assert!(error(&[PASS, ""]).contains("not the folder of a run"));
@@ -169,14 +182,16 @@ fn a_long_frame_stays_a_message() {
 
 #[test]
 fn a_step_shows_where_it_waits_for_long_and_half_a_line_ends_the_trace() {
+    let case = find("order/pipelined-300").expect("a case that is built in");
+    let pong = case.steps.iter().position(|step| step.source.starts_with("<- pong")).expect("a step that waits");
     let step = |step: usize| json!({"event": "step", "step": step});
-    let mut lines = trace([delta(1), step(6), delta(2), step(7)]);
-    lines += &json!({"event": "deadline", "number": 5, "micros": 2_000_000, "milliseconds": 2_000}).to_string();
+    let mut lines = trace([delta(1), step(pong + 1), delta(2), step(pong), delta(3)]);
+    lines += &json!({"event": "deadline", "number": 6, "micros": 2_000_000, "milliseconds": 2_000}).to_string();
     lines += "\n{\"event\":\"dead";
     let events = events(&lines, PAGE_BYTES);
-    let kinds: Vec<_> = events.as_array().expect("events").iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(kinds.len(), 3 + usize::from(kinds.contains(&"wait".into())), "{kinds:?}");
-    assert_eq!(kinds.last(), Some(&"deadline".into()));
+    let kinds: Vec<_> = events.as_array().expect("events").iter().map(|event| event["event"].as_str()).collect();
+    assert_eq!(kinds, [Some("received"), Some("received"), Some("received"), Some("wait"), Some("deadline")]);
+    assert_eq!((&events[3]["line"], &events[3]["micros"]), (&json!("<- pong \"first\""), &json!(5_000)));
 }
 
 #[test]
