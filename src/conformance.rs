@@ -24,6 +24,15 @@
 //! | [`artifacts`] | what a run leaves in a folder, as it happens |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 //!
+//! One failure, from a case to a bug report:
+//!
+//! | file | concept |
+//! |---|---|
+//! | [`script`] | a file with one case |
+//! | [`trial`] | a case, once, against a peer of its own |
+//! | [`shrink`] | the smallest script that fails the same check |
+//! | [`python`] | a script as a Python program without dependencies |
+//!
 //! What judges the suite itself, and shows what the production client avoids:
 //!
 //! | file | concept |
@@ -46,14 +55,18 @@ pub mod origin;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod python;
 pub mod report;
 pub mod result;
 pub mod run;
+pub mod script;
 pub mod select;
+pub mod shrink;
 pub mod stage;
 pub mod suites;
 pub mod trace;
 pub mod transcript;
+pub mod trial;
 pub mod verdict;
 pub mod wire;
 pub mod zoo;

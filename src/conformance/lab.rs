@@ -215,7 +215,7 @@ impl Lab {
 
 /// Ends the process of a peer; returns whether it had to be killed. A stdio peer has lost its input already; a listening
 /// one does not end by itself.
-async fn end(peer: &Peer) -> bool {
+pub(super) async fn end(peer: &Peer) -> bool {
     let grace = match peer.transport() {
         Transport::Stdio => EXIT_GRACE,
         Transport::Websocket => Duration::ZERO,
@@ -226,7 +226,7 @@ async fn end(peer: &Peer) -> bool {
     }
 }
 
-fn leak() -> Reason {
+pub(super) fn leak() -> Reason {
     Reason {
         expected: "no process left after the end of its connection, SIGTERM and two seconds".to_owned(),
         ..Reason::plain("a process had to be killed")

@@ -96,6 +96,15 @@ pub async fn probe(peer: &mut Peer, limit: Duration) -> Result<Ready, Unready> {
     Session { wire, peer, deadline, limit }.handshake().await
 }
 
+/// Waits until somebody listens; the connection that shows it is closed at once.
+///
+/// # Errors
+///
+/// As [`probe`].
+pub(super) async fn await_listener(peer: &mut Peer, limit: Duration) -> Result<(), Unready> {
+    connect(peer, Instant::now() + limit, limit).await.map(drop)
+}
+
 /// Connects as soon as somebody listens.
 async fn connect(peer: &mut Peer, deadline: Instant, limit: Duration) -> Result<Wire, Unready> {
     let mut pause = FIRST_PAUSE;

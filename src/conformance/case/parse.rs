@@ -41,15 +41,15 @@ impl std::error::Error for ParseError {}
 
 /// A line with its continuations.
 #[derive(Clone, Debug)]
-struct Line {
+pub(in crate::conformance) struct Line {
     /// Where it starts, from 1.
-    number: usize,
+    pub(in crate::conformance) number: usize,
     /// Without comment, continuations joined.
-    text: String,
+    pub(in crate::conformance) text: String,
     /// It belongs to the block above.
-    indented: bool,
+    pub(in crate::conformance) indented: bool,
     /// The sentence, if the line is a comment and nothing else.
-    comment: Option<String>,
+    pub(in crate::conformance) comment: Option<String>,
 }
 
 /// Reads all cases of a file.
@@ -92,7 +92,8 @@ fn description_start(lines: &[Line], case: usize) -> usize {
     case - above
 }
 
-fn logical_lines(text: &str) -> Vec<Line> {
+/// The lines of a file, continuations joined.
+pub(in crate::conformance) fn logical_lines(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut continues = false;
     for (index, source) in text.lines().enumerate() {
@@ -370,7 +371,8 @@ fn observes(step: &Step) -> bool {
     }
 }
 
-fn range(word: &str) -> Option<(u64, u64)> {
+/// Reads `A..B`.
+pub(in crate::conformance) fn range(word: &str) -> Option<(u64, u64)> {
     let (from, to) = word.split_once("..")?;
     let (from, to) = (from.parse().ok()?, to.parse().ok()?);
     // `$next` of the last round is a number, too.
@@ -390,7 +392,7 @@ fn expand_path(path: &str) -> Result<Vec<(String, Option<u64>)>, String> {
 }
 
 /// Puts the number of the round for `$i`, and the next for `$next`.
-fn replace_round(text: &str, round: u64) -> String {
+pub(in crate::conformance) fn replace_round(text: &str, round: u64) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {

@@ -133,6 +133,11 @@ impl ClientLab {
         }
     }
 
+    /// The process of the adapter that serves the run.
+    pub async fn pid(&self) -> Option<u32> {
+        self.shared.lock().await.as_ref().ok().map(|adapter| adapter.process().id())
+    }
+
     /// What the adapter declares.
     pub fn hello(&self) -> &Hello {
         &self.hello

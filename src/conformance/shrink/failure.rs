@@ -1,0 +1,236 @@
+//! From a failure of a run to its script: the smallest case that fails the same check on the peer and passes on the reference.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::check::Check;
+use super::{Budget, End, Oracle, Reduced, TIME, reduce};
+use crate::conformance::case::{Case, Half, Transport};
+use crate::conformance::judge::FailKind;
+use crate::conformance::result::CaseResult;
+use crate::conformance::script;
+use crate::conformance::trial::{Tested, Trial};
+use crate::conformance::verdict::Verdict;
+
+/// How often the result of a reduction has to fail in a row; one that does not gives way to the one before it.
+const CONFIRMATIONS: usize = 3;
+
+/// How often a case that depends on time has to fail to count once.
+const ALONE_REPETITIONS: usize = 2;
+
+/// Whom the cases of one half are run against.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The peer whose failures are looked into.
+    pub peer: Tested,
+    /// A correct peer. A candidate that it fails is wrong by itself.
+    pub reference: Tested,
+}
+
+/// Where a failure is repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Against whom.
+    pub pair: &'a Pair,
+    /// Over which transport.
+    pub transport: Transport,
+    /// Multiplies all deadlines.
+    pub time_scale: f64,
+}
+
+/// What is left of a failure.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The file, header included.
+    pub text: String,
+    /// What the header says of how it was made.
+    pub remark: String,
+    /// It is smaller than the case, or nothing of the case can be left out.
+    pub is_shrunk: bool,
+}
+
+/// Shrinks one failure. `told` is given a line for each smaller case. Dropping the future kills what was started.
+///
+/// Never fails: where a case cannot be shrunk, the script is the whole case, and says why.
+pub async fn failure(
+    case: &Case,
+    check: &Check,
+    setting: Setting<'_>,
+    budget: Budget,
+    told: impl FnMut(String) + Send,
+) -> Script {
+    if budget.is_zero() {
+        return whole(case, check, setting.transport, "not shrunk: there was no time for it");
+    }
+    let repetitions = if case.alone { ALONE_REPETITIONS } else { 1 };
+    let bench = Bench { check, setting, repetitions };
+    if let Some(verdict) = bench.refusal_of_reference(case).await {
+        let why = format!("not shrunk: a correct peer does not pass it either: {verdict}");
+        return whole(case, check, setting.transport, &why);
+    }
+    if !bench.fails_on_peer(case).await && !bench.fails_on_peer(case).await {
+        return whole(case, check, setting.transport, "not shrunk: two repetitions did not fail the same check");
+    }
+    let Reduced { mut steps, tries, end } = reduce(case, budget, &mut Telling { bench: &bench, told }).await;
+    let mut unsteady = 0;
+    while steps.len() > 1
+        && let Some(last) = steps.last()
+        && !bench.confirms(last).await
+    {
+        steps.pop();
+        unsteady += 1;
+    }
+    let end = match end {
+        _ if unsteady > 0 => format!("{unsteady} smaller ones fail only sometimes"),
+        End::Minimal => "1-minimal: nothing of it can be left out".to_owned(),
+        End::Tries(tries) => format!("stopped after {tries} tries: it may not be minimal"),
+        End::Time(time) => format!("stopped after {} s: it may not be minimal", time.as_secs()),
+    };
+    let remark = format!("shrunk in {tries} tries; {end}");
+    let smallest = steps.last().unwrap_or(case);
+    Script { text: write(case, smallest, check, setting.transport, &remark), remark, is_shrunk: true }
+}
+
+/// The whole case as a script.
+fn whole(case: &Case, check: &Check, transport: Transport, remark: &str) -> Script {
+    Script { text: write(case, case, check, transport, remark), remark: remark.to_owned(), is_shrunk: false }
+}
+
+fn write(case: &Case, smallest: &Case, check: &Check, transport: Transport, remark: &str) -> String {
+    let header = [format!("from {} on {transport}", case.id), format!("fails: {check}"), remark.to_owned()];
+    script::write(&header, &smallest.text)
+}
+
+/// Asks real peers.
+struct Bench<'a> {
+    /// What has to fail.
+    check: &'a Check,
+    /// Against whom.
+    setting: Setting<'a>,
+    /// How often it has to.
+    repetitions: usize,
+}
+
+impl Bench<'_> {
+    fn trial(&self) -> Trial {
+        let Setting { transport, time_scale, .. } = self.setting;
+        Trial { transport, time_scale, judge_end: self.check.verdict() == Verdict::Fail(FailKind::Leak) }
+    }
+
+    /// What a correct peer makes of it, unless it passes. Its warnings matter only where the failure is one.
+    async fn refusal_of_reference(&self, case: &Case) -> Option<Verdict> {
+        let (result, _) = self.trial().run(&self.setting.pair.reference, case, drop).await;
+        match result.verdict {
+            Verdict::Pass => None,
+            Verdict::Warn if self.check.verdict() != Verdict::Warn => None,
+            other => Some(other),
+        }
+    }
+
+    async fn fails_on_peer(&self, case: &Case) -> bool {
+        for _ in 0..self.repetitions {
+            let (result, _) = self.trial().run(&self.setting.pair.peer, case, drop).await;
+            if Check::of(case, &result).as_ref() != Some(self.check) {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn confirms(&self, case: &Case) -> bool {
+        for _ in 0..CONFIRMATIONS {
+            if !self.fails_on_peer(case).await {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The oracle that real peers are.
+struct Telling<'a, F> {
+    /// Asks them.
+    bench: &'a Bench<'a>,
+    /// Is given a line for each smaller case.
+    told: F,
+}
+
+impl<F: FnMut(String) + Send> Oracle for Telling<'_, F> {
+    /// The correct peer is asked first: it is quick where the candidate is good.
+    async fn fails(&mut self, case: &Case) -> bool {
+        self.bench.refusal_of_reference(case).await.is_none() && self.bench.fails_on_peer(case).await
+    }
+
+    fn found(&mut self, case: &Case, tries: usize) {
+        let lines = case.text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        (self.told)(format!("try {tries}: {lines} lines, {} steps", case.steps.len()));
+    }
+}
+
+/// All failures of a run, for whoever runs the suite.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    /// For failures of executors.
+    pub executor: Option<Pair>,
+    /// For failures of clients.
+    pub client: Option<Pair>,
+    /// Multiplies all deadlines.
+    pub time_scale: f64,
+    /// Failures that are shrunk at one time; those that depend on time are shrunk one behind the other.
+    pub parallel: usize,
+    /// How long all of it may take, about; zero writes whole cases.
+    pub time: Duration,
+}
+
+impl Workshop {
+    /// Writes a script for each of these results that is a failure into the folder, which has to exist; see [`file_name`].
+    /// Returns how many were written.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be written.
+    pub async fn write(&self, results: &[(&Case, &CaseResult)], folder: &Path) -> io::Result<usize> {
+        let failed: Vec<(&Case, Transport, Check)> = results
+            .iter()
+            .filter_map(|(case, result)| Some((*case, result.transport, Check::of(case, result)?)))
+            .collect();
+        let share = self.time.mul_f64(self.parallel.max(1) as f64 / failed.len().max(1) as f64).min(self.time).min(TIME);
+        let (alone, beside): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(case, ..)| case.alone);
+        let mut written = 0;
+        for (failed, at_once) in [(beside, self.parallel.max(1)), (alone, 1)] {
+            let budget = Budget { time: share, ..Budget::default() };
+            let shrink = failed.iter().map(|(case, transport, check)| async move {
+                let script = self.script(case, *transport, check, budget).await;
+                std::fs::write(folder.join(file_name(case, *transport)), script)
+            });
+            let mut running = stream::iter(shrink).buffer_unordered(at_once);
+            while let Some(result) = running.next().await {
+                result?;
+                written += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    async fn script(&self, case: &Case, transport: Transport, check: &Check, budget: Budget) -> String {
+        let pair = match case.half() {
+            Half::Executor => &self.executor,
+            Half::Client => &self.client,
+        };
+        match pair {
+            None => whole(case, check, transport, "not shrunk: nobody to repeat it with").text,
+            Some(pair) => {
+                let setting = Setting { pair, transport, time_scale: self.time_scale };
+                failure(case, check, setting, budget, drop).await.text
+            }
+        }
+    }
+}
+
+/// `AREA-SLUG.TRANSPORT.case`.
+pub fn file_name(case: &Case, transport: Transport) -> PathBuf {
+    format!("{}.{transport}.case", case.id.replace('/', "-")).into()
+}
