@@ -4,8 +4,11 @@ mod adapter;
 mod conform;
 mod file;
 mod log;
+mod peer;
+mod replay;
 mod request;
 mod serve;
+mod shrink;
 mod zoo;
 
 use std::io::{self, Write as _};
@@ -38,6 +41,10 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Run one case, and print everything that happens.
+    Replay(Box<replay::Replay>),
+    /// Make a failing case as small as possible.
+    Shrink(Box<shrink::Shrink>),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -86,6 +93,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
+        Some(Command::Replay(arguments)) => replay::run(&arguments).into(),
+        Some(Command::Shrink(arguments)) => shrink::run(&arguments).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Zoo(arguments)) => zoo::run(&arguments),
         Some(Command::TraceTable) => print(statement::trace_table()),

@@ -1,8 +1,8 @@
 //! `exec-http conform`: the conformance suite against an executor or a client; and the run without arguments, against both that
 //! are built in.
 
-mod client;
-mod server;
+pub(super) mod client;
+pub(super) mod server;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -57,15 +57,15 @@ impl Conform {
 }
 
 /// What a run tests, and how a reader repeats it.
-struct Subject {
+pub(super) struct Subject {
     /// The executor.
-    executor: Option<Target>,
+    pub(super) executor: Option<Target>,
     /// The client.
-    client: Option<ClientTarget>,
+    pub(super) client: Option<ClientTarget>,
     /// What is known about the executor; the revision counts for both.
     claims: Claims,
     /// The transports.
-    transports: Vec<Transport>,
+    pub(super) transports: Vec<Transport>,
     /// How the peers are named on a command line.
     repeat: Repeat,
     /// The command line, without its selection.
@@ -74,13 +74,13 @@ struct Subject {
 
 /// Options of both halves.
 #[derive(Debug, Default, Args)]
-struct Options {
+pub(super) struct Options {
     /// A variable for its environment. Proxy variables are always removed from it.
     #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<Variable>,
+    pub(super) env: Vec<Variable>,
     /// Its working directory.
     #[arg(long, value_name = "DIR")]
-    cwd: Option<PathBuf>,
+    pub(super) cwd: Option<PathBuf>,
     /// Print the cases with their clauses, and run nothing.
     #[arg(long)]
     list: bool,
@@ -120,7 +120,7 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Transports {
+pub(super) enum Transports {
     Stdio,
     Ws,
     Both,
@@ -138,7 +138,7 @@ impl Transports {
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-struct Variable(String, String);
+pub(super) struct Variable(String, String);
 
 impl FromStr for Variable {
     type Err = &'static str;
@@ -153,7 +153,7 @@ impl FromStr for Variable {
 
 /// A factor from 0.01 to 100.
 #[derive(Clone, Copy, Debug)]
-struct TimeScale(f64);
+pub(super) struct TimeScale(pub(super) f64);
 
 impl Default for TimeScale {
     fn default() -> Self {
@@ -185,7 +185,7 @@ fn revision(text: &str) -> Result<Revision, &'static str> {
 /// Why the suite did not run, or not to its end. Every message fits after `error: `.
 pub(super) type Failure = (RunOutcome, String);
 
-fn usage(message: impl ToString) -> Failure {
+pub(super) fn usage(message: impl ToString) -> Failure {
     (RunOutcome::Usage, message.to_string())
 }
 

@@ -85,7 +85,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_as_the_same_case() {
         let text = write(&["came: \u{1b}[31m\nx".to_owned(), "y".repeat(1_000)], CASE);
-        assert!(text.starts_with(concat!("# exec-http ", env!("CARGO_PKG_VERSION"), "\n# came:  [31m x\n# yyy")), "{text}");
+        assert!(
+            text.starts_with(concat!("# exec-http ", env!("CARGO_PKG_VERSION"), "\n# came:  [31m x\n# yyy")),
+            "{text}"
+        );
         assert_eq!(read("a.case", &text).map(|case| (case.id, case.text)), Ok(("no/such".into(), CASE.into())));
     }
 

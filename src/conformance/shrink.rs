@@ -298,12 +298,7 @@ impl<O: Oracle> Reducer<'_, O> {
     }
 
     /// Finds the smallest number from `least` to below `most` that still fails, provided that all above it do, too.
-    async fn bisect(
-        &mut self,
-        most: u64,
-        least: u64,
-        make: impl Fn(&Document, u64) -> Document,
-    ) -> Result<(), End> {
+    async fn bisect(&mut self, most: u64, least: u64, make: impl Fn(&Document, u64) -> Document) -> Result<(), End> {
         let start = self.best.clone();
         let (mut low, mut high) = (least, most);
         // The smallest of all is often good enough.
@@ -320,18 +315,26 @@ impl<O: Oracle> Reducer<'_, O> {
 
 /// A case that waits for an answer or a stream which no step has asked for fails everywhere, after a long wait.
 fn is_plausible(case: &Case) -> bool {
-    let mut asked = String::new();
+    let (mut ids, mut names, mut raw) = (HashSet::new(), HashSet::new(), String::new());
     let mut pinged = false;
     for step in &case.steps {
         match &step.action {
-            Action::Send(message) => asked += &format!("{message}\n"),
-            Action::SendBytes(..) => asked += &format!("{}\n", step.source),
+            Action::Send(message) => {
+                ids.insert(message["id"].to_string());
+                names.extend(message["params"]["requestId"].as_str().map(str::to_owned));
+            }
+            Action::SendBytes(..) => raw += &step.source,
             Action::Ping(_) => pinged = true,
-            // In the bytes of a raw frame the quotes of an id may be escaped.
-            Action::Expect(Expect::Answer(id, _)) if !asked.contains(id.to_string().trim_matches('"')) => return false,
+            Action::Expect(Expect::Answer(id, _)) => {
+                let id = id.to_string();
+                // In raw bytes the quotes of an id may be escaped.
+                if !ids.contains(&id) && !raw.contains(id.trim_matches('"')) {
+                    return false;
+                }
+            }
             Action::Expect(Expect::Part(name, _) | Expect::Whole(name, ..) | Expect::Failed(name, ..)) => {
-                let known = name.resolve_text(&Names::new()).map_or(true, |name| asked.contains(&name));
-                if !known {
+                let name = name.resolve_text(&Names::new());
+                if name.is_ok_and(|name| !names.contains(&name) && !raw.contains(&name)) {
                     return false;
                 }
             }

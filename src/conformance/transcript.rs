@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::case::MAIN;
 use super::case::steps::BARRIER_METHOD;
+use super::case::{Case, MAIN};
 use super::trace::{Event, Trace, What};
 
 /// Lines that a transcript has at most.
@@ -38,6 +38,24 @@ pub fn last_sent(trace: &Trace, decided: Option<u64>) -> Option<String> {
         _ => None,
     });
     sent
+}
+
+/// Everything that happened in a case, one event a line, each step above what it brought about.
+pub fn whole(case: &Case, trace: &Trace) -> Vec<String> {
+    let mut source = None;
+    let mut lines = Vec::new();
+    for event in &trace.events {
+        if let What::Step { step } = event.what {
+            let begun = case.steps.get(step).map(|step| (step.line, step.source.as_str()));
+            // Several steps can stand on one line.
+            if begun.is_some() && begun != source {
+                lines.extend(begun.map(|(line, text)| format!("{:>4}  {text}", line)));
+            }
+            source = begun;
+        }
+        lines.extend(line(event));
+    }
+    lines
 }
 
 fn line(event: &Event) -> Option<String> {

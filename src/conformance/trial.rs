@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::case::{Case, Transport};
 use super::client::lab::{ClientLab, ClientTarget};
 use super::driver::{PeerHandle as _, run_case};
+use super::judge::FailKind;
 use super::lab::{end, leak};
 use super::launcher::{START, Target};
 use super::probe::await_listener;
@@ -12,7 +13,6 @@ use super::result::{CaseResult, Reason};
 use super::stage::Settings;
 use super::trace::Trace;
 use super::verdict::Verdict;
-use super::judge::FailKind;
 
 /// Who is tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,8 @@ impl Trial {
             return Err("the case needs a process that the suite starts".to_owned());
         }
         let settings = Settings { time_scale: self.time_scale, ..Settings::default() };
-        let mut peer = target.launch(self.transport, &case.env, self.start()).await.map_err(|error| error.to_string())?;
+        let mut peer =
+            target.launch(self.transport, &case.env, self.start()).await.map_err(|error| error.to_string())?;
         if self.transport == Transport::Websocket {
             await_listener(&mut peer, self.start()).await.map_err(|unready| unready.to_string())?;
         }
@@ -106,4 +107,3 @@ impl Trial {
 pub fn transports(case: &Case, offered: &[Transport]) -> Vec<Transport> {
     offered.iter().copied().filter(|on| case.only.is_none_or(|only| only == *on)).collect()
 }
-

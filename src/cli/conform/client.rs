@@ -18,15 +18,15 @@ use super::{Failure, Options, Subject, Transports, this_program, usage};
 pub(crate) struct Client {
     /// The command that starts the adapter, split by shell rules but without a shell. docs/adapter.md says what it has to do.
     #[arg(long, value_name = "COMMAND")]
-    adapter: Option<String>,
+    pub(in crate::cli) adapter: Option<String>,
     /// The command word by word instead of --adapter.
     #[arg(last = true, value_name = "ARGV", conflicts_with = "adapter")]
-    argv: Vec<String>,
+    pub(in crate::cli) argv: Vec<String>,
     /// How the client connects; by default every way that the adapter declares.
     #[arg(long, value_enum, value_name = "TRANSPORT")]
-    transport: Option<Transports>,
+    pub(in crate::cli) transport: Option<Transports>,
     #[command(flatten)]
-    options: Options,
+    pub(in crate::cli) options: Options,
 }
 
 impl Client {
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// Reads all options.
-    pub(super) fn subject(&self) -> Result<Subject, Failure> {
+    pub(in crate::cli) fn subject(&self) -> Result<Subject, Failure> {
         let this = this_program()?;
         let argv = match &self.adapter {
             Some(command) => Target::split(command).map_err(usage)?,

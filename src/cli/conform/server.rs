@@ -19,27 +19,27 @@ use crate::cli::file;
 pub(crate) struct Server {
     /// The command that starts the executor, split by shell rules but without a shell. Placeholders: {addr}, {port}, {listen}.
     #[arg(long, value_name = "COMMAND", conflicts_with = "url")]
-    cmd: Option<String>,
+    pub(in crate::cli) cmd: Option<String>,
     /// The websocket of an executor that is running already.
     #[arg(long, value_name = "ws://HOST:PORT")]
-    url: Option<String>,
+    pub(in crate::cli) url: Option<String>,
     /// The file with the bearer token that the executor at --url wants; white space around it is left out.
     #[arg(long, value_name = "FILE", requires = "url")]
-    token_file: Option<PathBuf>,
+    pub(in crate::cli) token_file: Option<PathBuf>,
     /// The command word by word instead of --cmd.
     #[arg(last = true, value_name = "ARGV", conflicts_with_all = ["cmd", "url"])]
-    argv: Vec<String>,
+    pub(in crate::cli) argv: Vec<String>,
     /// How to reach it; by default as the command shows: ws if it has {addr} or {port}, both if it has {listen}, else stdio.
     #[arg(long, value_enum, value_name = "TRANSPORT")]
-    transport: Option<Transports>,
+    pub(in crate::cli) transport: Option<Transports>,
     #[command(flatten)]
-    options: Options,
+    pub(in crate::cli) options: Options,
     /// What the executor claims to implement; exec-http.toml in the working directory, if it is there.
     #[arg(long, value_name = "FILE")]
     declare: Option<PathBuf>,
     /// Allow --url to lead to another machine. Cases send hostile frames and large bodies.
     #[arg(long)]
-    allow_remote: bool,
+    pub(in crate::cli) allow_remote: bool,
 }
 
 impl Server {
@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Reads all options and files.
-    pub(super) fn subject(&self) -> Result<Subject, Failure> {
+    pub(in crate::cli) fn subject(&self) -> Result<Subject, Failure> {
         let target = self.target()?;
         let declaration = self.declaration()?;
         let wanted = self.transport.map_or(&[][..], Transports::list);

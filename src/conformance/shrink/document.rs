@@ -189,7 +189,9 @@ mod tests {
     fn the_length_of_a_body_follows_its_chunks() {
         let unit = |chunks: &[&str], length: u64| Unit {
             line: "origin /a".into(),
-            children: std::iter::once(format!("content-length: {length}")).chain(chunks.iter().map(|chunk| (*chunk).into())).collect(),
+            children: std::iter::once(format!("content-length: {length}"))
+                .chain(chunks.iter().map(|chunk| (*chunk).into()))
+                .collect(),
         };
         let document = |unit| Document { sentence: Vec::new(), units: vec![unit] };
         let before = document(unit(&["chunk \"abc\"", "each 2 chunk fill 4"], 11));

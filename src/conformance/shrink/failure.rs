@@ -197,7 +197,8 @@ impl Workshop {
             .iter()
             .filter_map(|(case, result)| Some((*case, result.transport, Check::of(case, result)?)))
             .collect();
-        let share = self.time.mul_f64(self.parallel.max(1) as f64 / failed.len().max(1) as f64).min(self.time).min(TIME);
+        let share =
+            self.time.mul_f64(self.parallel.max(1) as f64 / failed.len().max(1) as f64).min(self.time).min(TIME);
         let (alone, beside): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(case, ..)| case.alone);
         let mut written = 0;
         for (failed, at_once) in [(beside, self.parallel.max(1)), (alone, 1)] {

@@ -152,7 +152,8 @@ fn fewer_conditions(line: &str) -> Vec<String> {
     if !is_expectation.iter().any(|word| line.contains(word)) {
         return Vec::new();
     }
-    let starts: Vec<usize> = word_starts(line).filter(|(_, word)| CONDITIONS.contains(word)).map(|(at, _)| at).collect();
+    let starts: Vec<usize> =
+        word_starts(line).filter(|(_, word)| CONDITIONS.contains(word)).map(|(at, _)| at).collect();
     let ends = starts.iter().skip(1).copied().chain([line.len()]);
     let cut = |(start, end): (&usize, usize)| format!("{}{}", &line[..*start], &line[end..]).trim_end().to_owned();
     starts.iter().zip(ends).map(cut).collect()
@@ -309,14 +310,24 @@ mod tests {
 
     #[test]
     fn a_word_is_replaced_only_by_itself() {
-        assert_eq!(replaced("content-length: 300 x300 1..300 3000 300ms /300", "300", "2"), "content-length: 2 x300 1..300 3000 300ms /2");
-        assert_eq!(replaced("-> 1 stream s GET $origin/small?x /smaller", "/small", "/a"), "-> 1 stream s GET $origin/a?x /smaller");
+        assert_eq!(
+            replaced("content-length: 300 x300 1..300 3000 300ms /300", "300", "2"),
+            "content-length: 2 x300 1..300 3000 300ms /2"
+        );
+        assert_eq!(
+            replaced("-> 1 stream s GET $origin/small?x /smaller", "/small", "/a"),
+            "-> 1 stream s GET $origin/a?x /smaller"
+        );
     }
 
     #[test]
     fn an_expectation_loses_its_conditions_one_by_one() {
         let line = "<- 7 200 header x \"body 1\" body \"hello\" or closed";
-        let expected = ["<- 7 200 body \"hello\" or closed", "<- 7 200 header x \"body 1\" or closed", "<- 7 200 header x \"body 1\" body \"hello\""];
+        let expected = [
+            "<- 7 200 body \"hello\" or closed",
+            "<- 7 200 header x \"body 1\" or closed",
+            "<- 7 200 header x \"body 1\" body \"hello\"",
+        ];
         assert_eq!(fewer_conditions(line), expected);
         assert!(fewer_conditions("-> 7 stream body GET /header").is_empty());
     }
