@@ -160,7 +160,8 @@ impl<O: Oracle> Reducer<'_, O> {
         if self.budget.is_zero() {
             return Err(if self.budget.tries == 0 { End::Tries(0) } else { End::Time(Duration::ZERO) });
         }
-        // Long deadlines first: each candidate that fails by waiting takes as long.
+        // What costs time first: many rounds, and long deadlines, which each candidate that fails by waiting takes.
+        self.shorten_ranges().await?;
         self.leave_out_units(|part| part == Part::Head).await?;
         loop {
             let before = self.steps.len();

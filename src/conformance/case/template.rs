@@ -77,12 +77,12 @@ impl std::fmt::Display for Count {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Template {
     /// The parts, joined in order.
-    pieces: Vec<Piece>,
+    pub(in crate::conformance) pieces: Vec<Piece>,
 }
 
 /// One part of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+pub(in crate::conformance) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
     /// What the name stands for.

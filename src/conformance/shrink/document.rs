@@ -19,9 +19,9 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// The line.
-    pub(super) line: String,
+    pub(in crate::conformance) line: String,
     /// The lines of the block.
-    pub(super) children: Vec<String>,
+    pub(in crate::conformance) children: Vec<String>,
 }
 
 /// What a unit is.
@@ -118,6 +118,11 @@ impl Document {
             before = part;
         }
         text
+    }
+
+    /// The units that are steps.
+    pub(in crate::conformance) fn steps(&self) -> impl Iterator<Item = &Unit> {
+        self.units.iter().filter(|unit| unit.part() == Part::Step)
     }
 
     /// All lines without their indentation.
