@@ -161,7 +161,7 @@ impl<O: Oracle> Reducer<'_, O> {
             return Err(if self.budget.tries == 0 { End::Tries(0) } else { End::Time(Duration::ZERO) });
         }
         // What costs time first: many rounds, and long deadlines, which each candidate that fails by waiting takes.
-        self.shorten_ranges().await?;
+        self.halve_ranges().await?;
         self.leave_out_units(|part| part == Part::Head).await?;
         loop {
             let before = self.steps.len();
@@ -260,6 +260,17 @@ impl<O: Oracle> Reducer<'_, O> {
             }
             if let Some(candidate) = self.best.unrolled(index) {
                 self.offer(candidate).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Half as many rounds, as often as it goes. What is left over makes it possible to leave out other lines.
+    async fn halve_ranges(&mut self) -> Result<(), End> {
+        for (from, to) in moves::ranges(&self.best) {
+            let (start, mut rounds) = (self.best.clone(), to - from + 1);
+            while rounds > 1 && self.offer(moves::with_rounds(&start, (from, to), rounds / 2, true)).await? {
+                rounds /= 2;
             }
         }
         Ok(())

@@ -70,7 +70,7 @@ async fn what_does_not_matter_goes_and_what_is_counted_is_least() {
     let smallest = reduced.steps.last().map(|case| case.text.as_str());
     let expected = "# A long case.\ncase order/long\nclauses ORDER-11\nonly ws\n\n\
                     each 1..23\n  -> $i stream s$i GET /small\nping \"\"\n<- pong \"\"\n";
-    assert_eq!(smallest, Some(expected), "{reduced:?}");
+    assert_eq!(smallest, Some(expected));
     assert_eq!(reduced.end, End::Minimal);
     let distinct: HashSet<&String> = asked.iter().collect();
     assert_eq!(distinct.len(), asked.len(), "nothing is asked twice");
