@@ -19,6 +19,7 @@ from origin import Origin
 from wire import LOOK, Pipe, b64, http_head, linger, read_lines, read_ws, unb64, ws_frame
 
 SHOWN = 300  # characters of a frame that are printed
+WAITING = 1024  # events that wait for the script
 
 # What matches more than itself in the JSON of an expectation; ABSENT is another.
 ANY, TEXT = object(), object()
@@ -35,13 +36,16 @@ class Set:
         self.name = name
 
 
-class Not(Set):
+class Not:
     """Matches another text than the one that was kept."""
+
+    def __init__(self, name):
+        self.name = name
 
 
 def shown(text):
-    text = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "... (%d characters)" % len(text)
+    head = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text[:SHOWN])
+    return head if len(text) <= SHOWN else head + "... (%d characters)" % len(text)
 
 
 class Peer:
@@ -66,6 +70,7 @@ class Peer:
 
     def tell(self, who, kind, value):
         with self.changed:
+            self.changed.wait_for(lambda: len(self.events) < WAITING)
             self.events.append((time.monotonic(), who, kind, value))
             self.changed.notify_all()
 
@@ -104,11 +109,11 @@ class Peer:
                 raise Failure("ENVELOPE-1", "frames of the transport", value)
 
     def drain(self):
-        while True:
-            with self.changed:
-                if not self.events:
-                    return
-                event = self.events.pop(0)
+        with self.changed:
+            events = list(self.events)  # what comes meanwhile is for later: somebody may never stop
+            self.events.clear()
+            self.changed.notify_all()
+        for event in events:
             self.take(event)
 
     def line(self, source, clause, **flags):
@@ -418,7 +423,7 @@ class Peer:
         def check():
             found = next((stream for stream in connection.streams if not stream.taken and stream.name == name), None)
             if found:
-                return judge(found, b"".join(found.chunks))
+                return judge(found, found.data)
             calls = [call for call in connection.calls if call.http and call.streamed and call.name == name]
             if calls and calls[-1].refused:
                 raise ValueError(next(a.text for a in reversed(connection.answers) if a.id == calls[-1].id))
@@ -428,7 +433,7 @@ class Peer:
 
     def compare(self, wanted, data):
         if wanted is not None and wanted != data:
-            raise ValueError("%d bytes that begin %r" % (len(data), data[:100]))
+            raise ValueError("%d bytes that begin %r" % (len(data), bytes(data[:100])))
         return True
 
     def part(self, name, wanted, on="main"):
@@ -446,8 +451,8 @@ class Peer:
             stream.taken = True
             if stream.terminal.error is not None:
                 raise ValueError(stream.terminal.text)
-            if frames is not None and frames != len(stream.chunks):
-                raise ValueError("%d frames" % len(stream.chunks))
+            if frames is not None and frames != stream.frames:
+                raise ValueError("%d frames" % stream.frames)
             return self.compare(wanted, data)
 
         self.stream(name, on, judge)

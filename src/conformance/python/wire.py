@@ -1,6 +1,7 @@
 """Bytes and frames: pipes that never block, and the client's half of RFC 6455."""
 
 import base64
+import functools
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ MASK = bytes([0x37, 0xFA, 0x21, 0x3D])  # every frame of a client is masked; wit
 LOOK = 0.02  # seconds between two looks at a socket that somebody else may close
 
 
+@functools.lru_cache()
 def fill(length):
     """The fixed pattern, in which shifted and swapped blocks differ."""
     return bytes(((at + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 56 for at in range(length))
