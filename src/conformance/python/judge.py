@@ -7,6 +7,7 @@ from wire import unb64
 
 FRAME_BYTES = 1 << 20  # of a body in one delta
 VALUES, LEVELS = 262144, 128  # in one message
+RESULT = "a result with status, headers and bodyBase64"
 ABSENT = object()
 
 
@@ -30,16 +31,16 @@ def strict(text):
             raise ValueError("an object repeats a key")
         return dict(members)
 
-    value = json.loads(text, object_pairs_hook=pairs, parse_constant=refuse, parse_float=finite)
-    level, levels, count = [value], 0, 0
+    whole = json.loads(text, object_pairs_hook=pairs, parse_constant=refuse, parse_float=finite)
+    level, levels, count = [whole], 0, 0
     while level:
         count, levels = count + len(level), levels + 1
-        containers = [inner.values() if isinstance(inner, dict) else inner for inner in level if isinstance(inner, (dict, list))]
-        level = [inner for container in containers for inner in container]
+        objects = [inner for value in level if isinstance(value, dict) for inner in value.values()]
+        level = objects + [inner for value in level if isinstance(value, list) for inner in value]
     if count > VALUES or levels > LEVELS:
         raise ValueError("more than %d values or %d levels" % (VALUES, LEVELS))
-    json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
-    return value
+    json.dumps(whole, ensure_ascii=False).encode()  # fails for half a surrogate pair
+    return whole
 
 
 def is_id(value):
@@ -108,10 +109,12 @@ class Connection:
         ident, error = message.get("id"), message.get("error")
         require("result" in message or error is not None, "ENVELOPE-1", "a request, notification, response or error")
         require(ident is None or is_id(ident), "ENVELOPE-1", "an id that is a string or an integer")
-        waiting = [call for call in self.calls if call.id == ident and type(call.id) is type(ident) and not call.answered]
+        fitting = [call for call in self.calls if call.id == ident and type(call.id) is type(ident)]
+        waiting = [call for call in fitting if not call.answered]
         if error is not None:
-            good = isinstance(error, dict) and type(error.get("code")) is int and isinstance(error.get("message"), str)
-            require(good and error["message"], "ERROR-1", "an error with an integer code and a message")
+            good = isinstance(error, dict) and type(error.get("code")) is int
+            good = good and isinstance(error.get("message"), str) and error["message"]
+            require(good, "ERROR-1", "an error with an integer code and a message")
             if ident in (None, -1) and not waiting:
                 self.malformed.append((error["code"], text))
                 fine = len(self.malformed) <= self.unreadable
@@ -124,7 +127,7 @@ class Connection:
         call.answered, call.refused = at, error is not None
         self.answers.append(SimpleNamespace(id=ident, message=message, text=text, number=number, taken=False))
         if error is not None or not isinstance(result, dict):
-            return require(error is not None or not call.http, "RESPONSE-1", "a result with status, headers and bodyBase64")
+            return require(error is not None or not call.http, "RESPONSE-1", RESULT)
         if call.method == "initialize":
             self.credit = (result.get("capabilities") or {}).get("httpBodyCredit") is True
         if call.method == "http/request/cancel" and result.get("cancelled") is True:
@@ -138,8 +141,10 @@ class Connection:
                 self.streams.append(stream)
             headers, body = result.get("headers"), result.get("bodyBase64")
             good = type(result.get("status")) is int and 100 <= result["status"] <= 999 and isinstance(headers, list)
-            good = good and all(isinstance(e, dict) and isinstance(e.get(m), str) for e in headers for m in ("name", "value"))
-            require(good and isinstance(body, str), "RESPONSE-1", "a result with status, headers and bodyBase64")
+            for entry in headers if good else []:
+                good = good and isinstance(entry, dict)
+                good = good and isinstance(entry.get("name"), str) and isinstance(entry.get("value"), str)
+            require(good and isinstance(body, str), "RESPONSE-1", RESULT)
             require(unb64(body) is not None, "PARAMS-17", "a bodyBase64 of standard base64 with padding")
             require(not (call.streamed and body), "RESPONSE-3", "an empty bodyBase64 for a streamed call")
         return None
@@ -165,7 +170,8 @@ class Connection:
         require(seq == stream.seq, "STREAM-1", "seq %d" % stream.seq)
         require(len(data) <= FRAME_BYTES, "STREAM-6", "at most 1,048,576 bytes in a frame")
         if stream.credit is not None:
-            require(len(data) <= stream.credit, "CREDIT-2", "at most %d bytes, as no more were allowed" % stream.credit)
+            expected = "at most %d bytes, as no more were allowed" % stream.credit
+            require(len(data) <= stream.credit, "CREDIT-2", expected)
             stream.credit -= len(data)
         require("done" not in params or isinstance(done, bool), "STREAM-4", "done as a boolean")
         require(error is None or isinstance(error, str), "STREAM-9", "error as a text or null")

@@ -6,7 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-from wire import LOOK, fill, linger
+from wire import LOOK, fill, linger, ready
 
 
 class Gone(Exception):
@@ -54,7 +54,7 @@ class Exchange:
 
     def more(self, limit=None):
         """Takes what comes; False if nothing came within the time."""
-        if not select.select([self.sock], [], [], limit)[0]:
+        if not ready(self.sock, select.POLLIN, limit):
             return False
         data = self.sock.recv(65536)
         if not data:
@@ -86,7 +86,8 @@ class Exchange:
     def exchange(self):
         lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         method, target = lines[0].split(" ")[:2]
-        headers = [(name, value.strip()) for name, colon, value in (line.partition(":") for line in lines[1:]) if colon]
+        fields = [line.partition(":") for line in lines[1:]]
+        headers = [(name, value.strip()) for name, colon, value in fields if colon]
         value = {name.lower(): value for name, value in reversed(headers)}
         self.path, self.written, self.blocked = target.split("?")[0], 0, False
         fitting = [entry for entry in self.origin.script if entry[0] == self.path]
@@ -185,10 +186,10 @@ class Exchange:
     def write(self, data):
         view, progress = memoryview(data), time.monotonic()
         while view:
-            readable, writable, _ = select.select([self.sock], [self.sock], [], LOOK)
-            if readable:
+            found = ready(self.sock, select.POLLIN | select.POLLOUT, LOOK)
+            if found & select.POLLIN:
                 self.more(0)
-            if writable:
+            if found & select.POLLOUT:
                 view, progress = view[self.sock.send(view[:65536]) :], time.monotonic()
             elif time.monotonic() - progress > 0.5 and not self.blocked:
                 self.blocked = True

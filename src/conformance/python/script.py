@@ -93,7 +93,8 @@ class Peer:
             self.exited = value
             return self.say(at, "the process has ended with status %s" % value)
         connection, prefix = self.connections[who], "" if who == "main" else who + " "
-        self.say(at, prefix + "<- " + (value[0].decode("utf-8", "replace") if kind == "frame" else "%s %s" % (kind, value)))
+        what = value[0].decode("utf-8", "replace") if kind == "frame" else "%s %s" % (kind, value)
+        self.say(at, prefix + "<- " + what)
         if kind == "frame":
             connection.received(value[0], value[1], self.number, at)
         elif kind == "pong":
@@ -169,11 +170,14 @@ class Peer:
         if any("{addr}" in word or "{port}" in word for word in self.command):
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-        fill_in = {"{addr}": "127.0.0.1:%s" % port, "{port}": str(port), "{listen}": "ws://127.0.0.1:0" if ws else "stdio"}
+        listen = "ws://127.0.0.1:0" if ws else "stdio"
+        fill_in = {"{addr}": "127.0.0.1:%s" % port, "{port}": str(port), "{listen}": listen}
         command = list(self.command)
         for name, value in fill_in.items():
             command = [word.replace(name, value) for word in command]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True
+        )
         threading.Thread(target=lambda: self.tell("process", "exited", self.process.wait()), daemon=True).start()
         if not ws:
             return
@@ -266,7 +270,10 @@ class Peer:
                 if nth == 0 and len(pieces) > 1:
                     self.write(on, ws_frame(9, b"between"))
             return None
-        whole = ws_frame(2 if form == "binary" else 1, data) if connection.ws else data + (b"\r\n" if form == "crlf" else b"\n")
+        if connection.ws:
+            whole = ws_frame(2 if form == "binary" else 1, data)
+        else:
+            whole = data + (b"\r\n" if form == "crlf" else b"\n")
         if form != "split":
             return self.write(on, whole)
         size = max(1, -(-len(whole) // max(1, parts)))
@@ -521,8 +528,10 @@ class Peer:
             return sorted(values)[len(values) // 2] if values else 0
 
         connection = self.connections[on]
-        base = median([call.answered - call.sent for call in connection.calls if call.answered and call.id in buffered])
-        gap = median([s.first - s.answered for s in connection.streams if s.first and s.id in streamed])
+        calls = [call for call in connection.calls if call.answered and call.id in buffered]
+        base = median([call.answered - call.sent for call in calls])
+        streams = [stream for stream in connection.streams if stream.first and stream.id in streamed]
+        gap = median([stream.first - stream.answered for stream in streams])
         if gap >= below + 2 * base:
             self.fail("a median of %.1f ms; buffered calls take %.1f ms" % (gap * 1000, base * 1000))
 
