@@ -33,7 +33,7 @@ def unb64(text):
 
 
 def ready(fd, flags, limit=None):
-    """Waits until one can read (POLLIN) or write (POLLOUT); the flags that hold, or 0. The end of a connection is both."""
+    """Waits until one can read (POLLIN) or write (POLLOUT): the flags that hold, all of them at the end, 0 if none."""
     poll = select.poll()
     poll.register(fd, flags)
     found = poll.poll(None if limit is None else limit * 1000)
