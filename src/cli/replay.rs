@@ -5,6 +5,8 @@ use std::io::{self, BufRead as _, Write as _};
 use clap::{Args, ValueEnum};
 use exec_http::conformance::python;
 use exec_http::conformance::report::card::card;
+use exec_http::conformance::report::paint::Paint;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::result::CaseResult;
 use exec_http::conformance::trace::Trace;
 use exec_http::conformance::transcript::whole;
@@ -100,8 +102,11 @@ fn shown(found: &Found, mut result: CaseResult, trace: &Trace) -> String {
     whole(&found.case, trace).iter().for_each(|line| text += &format!("{line}\n"));
     // The frames stand above.
     result.transcript.clear();
-    let card = card(&result, "");
-    card.lines().filter(|line| !line.starts_with("  repeat ")).for_each(|line| text += &format!("{line}\n"));
+    let cards = [Paint::PLAIN, Paint::of(&io::stdout())].map(|paint| card(&result, &Repeat::default(), paint));
+    // How to repeat it is what the user has just typed.
+    let typed = |plain: &str| plain.starts_with("  again ") || plain.starts_with("  alone ");
+    let lines = cards[0].lines().zip(cards[1].lines()).filter(|(plain, _)| !typed(plain));
+    lines.for_each(|(_, painted)| text += &format!("{painted}\n"));
     text
 }
 

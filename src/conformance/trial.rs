@@ -74,10 +74,10 @@ impl Trial {
             await_listener(&mut peer, self.start()).await.map_err(|unready| unready.to_string())?;
         }
         before(peer.pid());
-        let run = run_case(case, &mut peer, &settings).await;
+        let run = run_case(case, &mut peer, &settings, None).await;
         let leaked = self.judge_end && end(&peer).await;
         let stderr = peer.process().map_or_else(String::new, |process| process.stderr().since(0));
-        let mut result = CaseResult::of_run(case, self.transport, &run, stderr);
+        let mut result = CaseResult::of_run(case, self.transport, &run, stderr, None);
         if leaked && result.verdict == Verdict::Pass {
             result.verdict = Verdict::Fail(FailKind::Leak);
             result.reason = Some(leak());
