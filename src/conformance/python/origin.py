@@ -146,7 +146,7 @@ class Exchange:
                 for _ in range(action[2]):
                     self.chunk(value, framing)
                     if action[3]:
-                        self.wait(lambda: False, action[3])
+                        self.wait(limit=action[3])
             elif word == "raw":
                 self.write(value)
                 framing = "close"
@@ -155,11 +155,11 @@ class Exchange:
                 while True:
                     self.chunk(pattern, framing)
             elif word == "wait":
-                self.wait(lambda: value in self.origin.peer.released)
+                self.wait(self.origin.peer.gate(value)[0])
             elif word == "delay":
-                self.wait(lambda: False, value)
+                self.wait(limit=value)
             elif word == "hang":
-                self.wait(lambda: False)
+                self.wait()
             elif word == "reset":
                 linger(self.sock)
                 return False
@@ -177,11 +177,18 @@ class Exchange:
             self.write(b"%x\r\n" % len(data) + data + b"\r\n")
         self.written += len(data)
 
-    def wait(self, done, limit=None):
-        """Waits and notices meanwhile that the connection is closed."""
+    def wait(self, gate=None, limit=None):
+        """Waits for the end of a pipe, or for some time, and notices meanwhile that the connection is closed."""
         end = None if limit is None else time.monotonic() + limit
-        while not done() and (end is None or time.monotonic() < end):
-            self.more(LOOK if end is None else min(LOOK, max(0, end - time.monotonic())))
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if gate is not None:
+            poll.register(gate, select.POLLIN)
+        while True:
+            found = [fd for fd, _ in poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000)]
+            if not found or gate in found:
+                return
+            self.more(0)
 
     def write(self, data):
         view, progress = memoryview(data), time.monotonic()

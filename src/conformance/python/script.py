@@ -55,7 +55,7 @@ class Peer:
         self.command, self.url, self.process = command, url, None
         self.start, self.step_limit, self.end = time.monotonic(), step_limit, time.monotonic() + case_limit
         self.events, self.changed, self.number = [], threading.Condition(), 0
-        self.connections, self.released, self.marks, self.burst_of = {}, set(), {}, None
+        self.connections, self.released, self.gates, self.marks, self.burst_of = {}, set(), {}, {}, None
         self.exited, self.met, self.warning, self.malformed_allowed = None, self.start, None, False
         self.origins = [Origin(self, 0), Origin(self, 1)]
         self.seen = [SimpleNamespace(accepted=0, closed=0, requests=[], aborted=[], blocked=[]) for _ in range(2)]
@@ -330,8 +330,17 @@ class Peer:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def gate(self, name):
+        """A pipe whose end is the release of that name."""
+        with self.changed:
+            if name not in self.gates:
+                self.gates[name] = os.pipe()
+            return self.gates[name]
+
     def release(self, name):
-        self.released.add(name)
+        if name not in self.released:
+            self.released.add(name)
+            os.close(self.gate(name)[1])
 
     def probe(self, request, status):
         host, _, port = self.v.peer.rpartition(":")
