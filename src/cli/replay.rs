@@ -102,7 +102,11 @@ fn shown(found: &Found, mut result: CaseResult, trace: &Trace) -> String {
     whole(&found.case, trace).iter().for_each(|line| text += &format!("{line}\n"));
     // The frames stand above.
     result.transcript.clear();
-    text += &card(&result, &Repeat::default(), Paint::of(&io::stdout()));
+    let cards = [Paint::PLAIN, Paint::of(&io::stdout())].map(|paint| card(&result, &Repeat::default(), paint));
+    // How to repeat it is what the user has just typed.
+    let typed = |plain: &str| plain.starts_with("  again ") || plain.starts_with("  alone ");
+    let lines = cards[0].lines().zip(cards[1].lines()).filter(|(plain, _)| !typed(plain));
+    lines.for_each(|(_, painted)| text += &format!("{painted}\n"));
     text
 }
 

@@ -6,7 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-from wire import LOOK, fill, linger
+from wire import LOOK, fill, linger, ready
 
 
 class Gone(Exception):
@@ -54,7 +54,7 @@ class Exchange:
 
     def more(self, limit=None):
         """Takes what comes; False if nothing came within the time."""
-        if not select.select([self.sock], [], [], limit)[0]:
+        if not ready(self.sock, select.POLLIN, limit):
             return False
         data = self.sock.recv(65536)
         if not data:
@@ -86,7 +86,8 @@ class Exchange:
     def exchange(self):
         lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         method, target = lines[0].split(" ")[:2]
-        headers = [(name, value.strip()) for name, colon, value in (line.partition(":") for line in lines[1:]) if colon]
+        fields = [line.partition(":") for line in lines[1:]]
+        headers = [(name, value.strip()) for name, colon, value in fields if colon]
         value = {name.lower(): value for name, value in reversed(headers)}
         self.path, self.written, self.blocked = target.split("?")[0], 0, False
         fitting = [entry for entry in self.origin.script if entry[0] == self.path]
@@ -145,7 +146,7 @@ class Exchange:
                 for _ in range(action[2]):
                     self.chunk(value, framing)
                     if action[3]:
-                        self.wait(lambda: False, action[3])
+                        self.wait(limit=action[3])
             elif word == "raw":
                 self.write(value)
                 framing = "close"
@@ -154,11 +155,11 @@ class Exchange:
                 while True:
                     self.chunk(pattern, framing)
             elif word == "wait":
-                self.wait(lambda: value in self.origin.peer.released)
+                self.wait(self.origin.peer.gate(value)[0])
             elif word == "delay":
-                self.wait(lambda: False, value)
+                self.wait(limit=value)
             elif word == "hang":
-                self.wait(lambda: False)
+                self.wait()
             elif word == "reset":
                 linger(self.sock)
                 return False
@@ -176,19 +177,26 @@ class Exchange:
             self.write(b"%x\r\n" % len(data) + data + b"\r\n")
         self.written += len(data)
 
-    def wait(self, done, limit=None):
-        """Waits and notices meanwhile that the connection is closed."""
+    def wait(self, gate=None, limit=None):
+        """Waits for the end of a pipe, or for some time, and notices meanwhile that the connection is closed."""
         end = None if limit is None else time.monotonic() + limit
-        while not done() and (end is None or time.monotonic() < end):
-            self.more(LOOK if end is None else min(LOOK, max(0, end - time.monotonic())))
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if gate is not None:
+            poll.register(gate, select.POLLIN)
+        while True:
+            found = [fd for fd, _ in poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000)]
+            if not found or gate in found:
+                return
+            self.more(0)
 
     def write(self, data):
         view, progress = memoryview(data), time.monotonic()
         while view:
-            readable, writable, _ = select.select([self.sock], [self.sock], [], LOOK)
-            if readable:
+            found = ready(self.sock, select.POLLIN | select.POLLOUT, LOOK)
+            if found & select.POLLIN:
                 self.more(0)
-            if writable:
+            if found & select.POLLOUT:
                 view, progress = view[self.sock.send(view[:65536]) :], time.monotonic()
             elif time.monotonic() - progress > 0.5 and not self.blocked:
                 self.blocked = True

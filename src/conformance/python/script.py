@@ -19,6 +19,7 @@ from origin import Origin
 from wire import LOOK, Pipe, b64, http_head, linger, read_lines, read_ws, unb64, ws_frame
 
 SHOWN = 300  # characters of a frame that are printed
+WAITING = 1024  # events that wait for the script
 
 # What matches more than itself in the JSON of an expectation; ABSENT is another.
 ANY, TEXT = object(), object()
@@ -35,13 +36,16 @@ class Set:
         self.name = name
 
 
-class Not(Set):
+class Not:
     """Matches another text than the one that was kept."""
+
+    def __init__(self, name):
+        self.name = name
 
 
 def shown(text):
-    text = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "... (%d characters)" % len(text)
+    head = "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in text[:SHOWN])
+    return head if len(text) <= SHOWN else head + "... (%d characters)" % len(text)
 
 
 class Peer:
@@ -51,7 +55,7 @@ class Peer:
         self.command, self.url, self.process = command, url, None
         self.start, self.step_limit, self.end = time.monotonic(), step_limit, time.monotonic() + case_limit
         self.events, self.changed, self.number = [], threading.Condition(), 0
-        self.connections, self.released, self.marks, self.burst_of = {}, set(), {}, None
+        self.connections, self.released, self.gates, self.marks, self.burst_of = {}, set(), {}, {}, None
         self.exited, self.met, self.warning, self.malformed_allowed = None, self.start, None, False
         self.origins = [Origin(self, 0), Origin(self, 1)]
         self.seen = [SimpleNamespace(accepted=0, closed=0, requests=[], aborted=[], blocked=[]) for _ in range(2)]
@@ -66,6 +70,7 @@ class Peer:
 
     def tell(self, who, kind, value):
         with self.changed:
+            self.changed.wait_for(lambda: len(self.events) < WAITING)
             self.events.append((time.monotonic(), who, kind, value))
             self.changed.notify_all()
 
@@ -88,7 +93,8 @@ class Peer:
             self.exited = value
             return self.say(at, "the process has ended with status %s" % value)
         connection, prefix = self.connections[who], "" if who == "main" else who + " "
-        self.say(at, prefix + "<- " + (value[0].decode("utf-8", "replace") if kind == "frame" else "%s %s" % (kind, value)))
+        what = value[0].decode("utf-8", "replace") if kind == "frame" else "%s %s" % (kind, value)
+        self.say(at, prefix + "<- " + what)
         if kind == "frame":
             connection.received(value[0], value[1], self.number, at)
         elif kind == "pong":
@@ -104,11 +110,11 @@ class Peer:
                 raise Failure("ENVELOPE-1", "frames of the transport", value)
 
     def drain(self):
-        while True:
-            with self.changed:
-                if not self.events:
-                    return
-                event = self.events.pop(0)
+        with self.changed:
+            events = list(self.events)  # what comes meanwhile is for later: somebody may never stop
+            self.events.clear()
+            self.changed.notify_all()
+        for event in events:
             self.take(event)
 
     def line(self, source, clause, **flags):
@@ -164,11 +170,14 @@ class Peer:
         if any("{addr}" in word or "{port}" in word for word in self.command):
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-        fill_in = {"{addr}": "127.0.0.1:%s" % port, "{port}": str(port), "{listen}": "ws://127.0.0.1:0" if ws else "stdio"}
+        listen = "ws://127.0.0.1:0" if ws else "stdio"
+        fill_in = {"{addr}": "127.0.0.1:%s" % port, "{port}": str(port), "{listen}": listen}
         command = list(self.command)
         for name, value in fill_in.items():
             command = [word.replace(name, value) for word in command]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True
+        )
         threading.Thread(target=lambda: self.tell("process", "exited", self.process.wait()), daemon=True).start()
         if not ws:
             return
@@ -261,7 +270,10 @@ class Peer:
                 if nth == 0 and len(pieces) > 1:
                     self.write(on, ws_frame(9, b"between"))
             return None
-        whole = ws_frame(2 if form == "binary" else 1, data) if connection.ws else data + (b"\r\n" if form == "crlf" else b"\n")
+        if connection.ws:
+            whole = ws_frame(2 if form == "binary" else 1, data)
+        else:
+            whole = data + (b"\r\n" if form == "crlf" else b"\n")
         if form != "split":
             return self.write(on, whole)
         size = max(1, -(-len(whole) // max(1, parts)))
@@ -318,8 +330,17 @@ class Peer:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def gate(self, name):
+        """A pipe whose end is the release of that name."""
+        with self.changed:
+            if name not in self.gates:
+                self.gates[name] = os.pipe()
+            return self.gates[name]
+
     def release(self, name):
-        self.released.add(name)
+        if name not in self.released:
+            self.released.add(name)
+            os.close(self.gate(name)[1])
 
     def probe(self, request, status):
         host, _, port = self.v.peer.rpartition(":")
@@ -418,7 +439,7 @@ class Peer:
         def check():
             found = next((stream for stream in connection.streams if not stream.taken and stream.name == name), None)
             if found:
-                return judge(found, b"".join(found.chunks))
+                return judge(found, found.data)
             calls = [call for call in connection.calls if call.http and call.streamed and call.name == name]
             if calls and calls[-1].refused:
                 raise ValueError(next(a.text for a in reversed(connection.answers) if a.id == calls[-1].id))
@@ -428,7 +449,7 @@ class Peer:
 
     def compare(self, wanted, data):
         if wanted is not None and wanted != data:
-            raise ValueError("%d bytes that begin %r" % (len(data), data[:100]))
+            raise ValueError("%d bytes that begin %r" % (len(data), bytes(data[:100])))
         return True
 
     def part(self, name, wanted, on="main"):
@@ -446,8 +467,8 @@ class Peer:
             stream.taken = True
             if stream.terminal.error is not None:
                 raise ValueError(stream.terminal.text)
-            if frames is not None and frames != len(stream.chunks):
-                raise ValueError("%d frames" % len(stream.chunks))
+            if frames is not None and frames != stream.frames:
+                raise ValueError("%d frames" % stream.frames)
             return self.compare(wanted, data)
 
         self.stream(name, on, judge)
@@ -516,8 +537,10 @@ class Peer:
             return sorted(values)[len(values) // 2] if values else 0
 
         connection = self.connections[on]
-        base = median([call.answered - call.sent for call in connection.calls if call.answered and call.id in buffered])
-        gap = median([s.first - s.answered for s in connection.streams if s.first and s.id in streamed])
+        calls = [call for call in connection.calls if call.answered and call.id in buffered]
+        base = median([call.answered - call.sent for call in calls])
+        streams = [stream for stream in connection.streams if stream.first and stream.id in streamed]
+        gap = median([stream.first - stream.answered for stream in streams])
         if gap >= below + 2 * base:
             self.fail("a median of %.1f ms; buffered calls take %.1f ms" % (gap * 1000, base * 1000))
 

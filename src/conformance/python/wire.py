@@ -1,6 +1,7 @@
 """Bytes and frames: pipes that never block, and the client's half of RFC 6455."""
 
 import base64
+import functools
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ MASK = bytes([0x37, 0xFA, 0x21, 0x3D])  # every frame of a client is masked; wit
 LOOK = 0.02  # seconds between two looks at a socket that somebody else may close
 
 
+@functools.lru_cache()
 def fill(length):
     """The fixed pattern, in which shifted and swapped blocks differ."""
     return bytes(((at + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 56 for at in range(length))
@@ -28,6 +30,16 @@ def unb64(text):
     except (ValueError, TypeError):
         return None
     return data if b64(data) == text else None
+
+
+def ready(fd, flags, limit=None):
+    """Waits until one can read (POLLIN) or write (POLLOUT): the flags that hold, all of them at the end, 0 if none."""
+    poll = select.poll()
+    poll.register(fd, flags)
+    found = poll.poll(None if limit is None else limit * 1000)
+    if not found:
+        return 0
+    return flags if found[0][1] & (select.POLLHUP | select.POLLERR | select.POLLNVAL) else found[0][1]
 
 
 class Pipe:
@@ -48,7 +60,7 @@ class Pipe:
                     return
                 part = bytes(self.outgoing[:65536])
             try:
-                if not select.select([], [self.sink], [], LOOK)[1]:
+                if not ready(self.sink, select.POLLOUT, LOOK):
                     continue
                 done = os.write(self.sink, part)
             except BlockingIOError:
@@ -71,7 +83,7 @@ class Pipe:
     def read(self):
         """The next bytes; b"" at the end."""
         while not self.closed:
-            if not self.paused and select.select([self.source], [], [], LOOK)[0]:
+            if not self.paused and ready(self.source, select.POLLIN, LOOK):
                 return os.read(self.source, 65536)
             if self.paused:
                 time.sleep(LOOK)
@@ -126,7 +138,8 @@ def read_ws(pipe, buffer, tell):
                 size = int.from_bytes(buffer[2:start], "big")
             if first & 0x70 or second & 0x80 or opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
                 return tell("garbage", "a frame with reserved bits, a mask or a reserved opcode")
-            if (opcode >= 8 and (size > 125 or not first & 0x80)) or (opcode == 0) != (message is not None and opcode < 8):
+            control = opcode >= 8
+            if (size > 125 or not first & 0x80) if control else (opcode == 0) != (message is not None):
                 return tell("garbage", "a control frame or a fragment where none can be")
             if len(buffer) < start + size:
                 break

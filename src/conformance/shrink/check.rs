@@ -43,6 +43,11 @@ impl Check {
         Some(Self { verdict: result.verdict, clause: reason.clause.clone().unwrap_or_default(), subject, came })
     }
 
+    /// It fails by waiting for a deadline, which takes its time.
+    pub fn is_deadline(&self) -> bool {
+        self.came == "nothing within"
+    }
+
     /// The verdict that a result with this check has.
     pub const fn verdict(&self) -> Verdict {
         self.verdict

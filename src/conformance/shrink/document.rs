@@ -145,12 +145,12 @@ impl Document {
     pub(super) fn keep_lengths(&self, changed: &mut Self) {
         for unit in changed.units.iter_mut().filter(|unit| unit.part() == Part::Origin) {
             let Some((bytes, header)) = unit.lengths() else { continue };
-            let was_true = |before: &Unit| {
+            let is_true = |before: &Unit| {
                 let Some((bytes, header)) = before.lengths() else { return false };
-                before.children[header] == unit.children[header]
-                    && before.children[header].trim_start_matches("content-length:").trim() == bytes.to_string()
+                before.children[header].trim_start_matches("content-length:").trim() == bytes.to_string()
             };
-            if self.units.iter().filter(|before| before.part() == Part::Origin).any(was_true) {
+            let mut before = self.units.iter().filter(|before| before.line == unit.line).peekable();
+            if before.peek().is_some() && before.all(is_true) {
                 unit.children[header] = format!("content-length: {bytes}");
             }
         }
@@ -207,5 +207,10 @@ mod tests {
         let mut shorter = document(unit(&[], 10));
         short.keep_lengths(&mut shorter);
         assert_eq!(shorter, document(unit(&[], 10)), "a length that is wrong on purpose stays");
+        let other = Unit { line: "origin /b".into(), ..unit(&["chunk \"abc\""], 3) };
+        let both = Document { units: vec![other, short.units[0].clone()], ..short };
+        let mut same = both.clone();
+        both.keep_lengths(&mut same);
+        assert_eq!(same, both, "even beside one that is right");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -15,7 +15,8 @@ use crate::conformance::script;
 use crate::conformance::trial::{Tested, Trial};
 use crate::conformance::verdict::Verdict;
 
-/// How often the result of a reduction has to fail in a row; one that does not gives way to the one before it.
+/// How often the result of a reduction has to fail in a row; one that does not gives way to the one before it. A candidate that fails
+/// without waiting for a deadline has to do so as often.
 const CONFIRMATIONS: usize = 3;
 
 /// How often a case that depends on time has to fail to count once.
@@ -60,13 +61,16 @@ pub async fn failure(
     check: &Check,
     setting: Setting<'_>,
     budget: Budget,
-    told: impl FnMut(String) + Send,
+    mut told: impl FnMut(String) + Send,
 ) -> Script {
     if budget.is_zero() {
         return whole(case, check, setting.transport, "not shrunk: there was no time for it");
     }
-    let repetitions = if case.alone { ALONE_REPETITIONS } else { 1 };
-    let bench = Bench { check, setting, repetitions };
+    let started = Instant::now();
+    // What fails at once is repeated at once: a script that ends before the peer has failed for sure is no good.
+    let steady = if check.is_deadline() { 1 } else { CONFIRMATIONS };
+    let repetitions = if case.alone { ALONE_REPETITIONS } else { steady };
+    let mut bench = Bench { check, setting, repetitions };
     if let Some(verdict) = bench.refusal_of_reference(case).await {
         let why = format!("not shrunk: a correct peer does not pass it either: {verdict}");
         return whole(case, check, setting.transport, &why);
@@ -74,7 +78,8 @@ pub async fn failure(
     if !bench.fails_on_peer(case).await && !bench.fails_on_peer(case).await {
         return whole(case, check, setting.transport, "not shrunk: two repetitions did not fail the same check");
     }
-    let Reduced { mut steps, tries, end } = reduce(case, budget, &mut Telling { bench: &bench, told }).await;
+    let Reduced { mut steps, mut tries, mut end } =
+        reduce(case, budget, &mut Telling { bench: &bench, told: &mut told }).await;
     let mut unsteady = 0;
     while steps.len() > 1
         && let Some(last) = steps.last()
@@ -83,13 +88,27 @@ pub async fn failure(
         steps.pop();
         unsteady += 1;
     }
+    if unsteady > 0
+        && let Some(steady) = steps.last()
+    {
+        // The peer has a race: from here on a smaller case counts only if it fails each time.
+        bench.repetitions *= CONFIRMATIONS;
+        let rest =
+            Budget { tries: budget.tries.saturating_sub(tries), time: budget.time.saturating_sub(started.elapsed()) };
+        let again = reduce(steady, rest, &mut Telling { bench: &bench, told: &mut told }).await;
+        (steps, end) = (again.steps, again.end);
+        tries += again.tries;
+    }
     let end = match end {
-        _ if unsteady > 0 => format!("{unsteady} smaller ones fail only sometimes"),
         End::Minimal => "1-minimal: nothing of it can be left out".to_owned(),
-        End::Tries(tries) => format!("stopped after {tries} tries: it may not be minimal"),
-        End::Time(time) => format!("stopped after {} s: it may not be minimal", time.as_secs()),
+        End::Tries(_) => format!("stopped after {} tries: it may not be minimal", budget.tries),
+        End::Time(_) => format!("stopped after {} s: it may not be minimal", budget.time.as_secs()),
     };
-    let remark = format!("shrunk in {tries} tries; {end}");
+    let race = match unsteady {
+        0 => String::new(),
+        unsteady => format!("; {unsteady} smaller ones failed only sometimes"),
+    };
+    let remark = format!("shrunk in {tries} tries; {end}{race}");
     let smallest = steps.last().unwrap_or(case);
     Script { text: write(case, smallest, check, setting.transport, &remark), remark, is_shrunk: true }
 }
