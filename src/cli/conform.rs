@@ -4,6 +4,7 @@
 pub(super) mod client;
 pub(super) mod demo;
 pub(super) mod doctor;
+mod folder;
 pub(super) mod server;
 
 use std::collections::BTreeSet;
@@ -11,12 +12,11 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use exec_http::conformance::artifacts::{Artifacts, RESULTS, RUNS_FOLDER};
-use exec_http::conformance::case::{CAPABILITIES, Case, Half, Revision, Transport};
+use exec_http::conformance::artifacts::{RESULTS, RUNS_FOLDER};
+use exec_http::conformance::case::{CAPABILITIES, Half, Revision, Transport};
 use exec_http::conformance::clause::{self, Side};
 use exec_http::conformance::client::lab::ClientTarget;
 use exec_http::conformance::declaration::{DECLARATION_FILE, Declaration};
@@ -24,22 +24,18 @@ use exec_http::conformance::expectation::Expectations;
 use exec_http::conformance::launcher::Target;
 use exec_http::conformance::plan::{self, Claims};
 use exec_http::conformance::report::console::Console;
-use exec_http::conformance::report::html::{self, RunFolder};
 use exec_http::conformance::report::json::JsonLines;
 use exec_http::conformance::report::repeat::Repeat;
-use exec_http::conformance::report::{Reports, Summary, junit, statement, summary};
-use exec_http::conformance::result::CaseResult;
+use exec_http::conformance::report::{Reports, junit, statement};
 use exec_http::conformance::run::Run;
 use exec_http::conformance::select::Selection;
-use exec_http::conformance::shrink::failure::{Pair, Workshop};
+use exec_http::conformance::shrink::failure::Workshop;
 use exec_http::conformance::suites;
 use exec_http::conformance::trace::sha256;
 use exec_http::conformance::trial::Tested;
 use exec_http::conformance::verdict::RunOutcome;
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
-
-use super::peer;
 
 /// More cases at one time would only wait for each other.
 const MOST_PARALLEL: usize = 8;
@@ -243,13 +239,7 @@ impl Options {
         let time_scale = self.time_scale.0;
         let names: Vec<&str> = transports.iter().map(|transport| transport.as_str()).collect();
         let tested: Vec<&str> = halves().map(Half::peer).collect();
-        let folder = match self.no_out {
-            true => None,
-            false => {
-                let kept = Artifacts::create(&self.out, if tested.len() == 1 { tested[0] } else { "both" });
-                Some(Arc::new(kept.map_err(|error| usage(format!("{}: {error}", self.out.display())))?))
-            }
-        };
+        let folder = if self.no_out { None } else { Some(folder::create(&self.out, &tested)?) };
         let in_folder = folder.as_ref().map(|folder| folder.path().join(RESULTS));
         let mut json = Vec::new();
         for path in self.json.iter().chain(&in_folder) {
@@ -260,12 +250,9 @@ impl Options {
         let declaration = claims.declaration.clone();
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let artifacts = folder.clone();
-        let pair = |half, peer: Option<Tested>| {
-            peer.map(|peer| Ok::<_, Failure>(Pair { peer, reference: peer::reference(half)? })).transpose()
-        };
         let workshop = Workshop {
-            executor: pair(Half::Executor, executor.clone().map(Tested::Executor))?,
-            client: pair(Half::Client, client.clone().map(Tested::Client))?,
+            executor: folder::pair(Half::Executor, executor.clone().map(Tested::Executor))?,
+            client: folder::pair(Half::Client, client.clone().map(Tested::Client))?,
             time_scale,
             parallel,
             time: Duration::from_secs(self.shrink),
@@ -280,7 +267,7 @@ impl Options {
                 reports.note("making the failures small");
                 tokio::select! {
                     () = stop => {}
-                    made = shrunk(&workshop, reports.results(), folder) => made?,
+                    made = folder::shrink(&workshop, reports.results(), folder) => made?,
                 }
             }
             Ok::<_, Failure>(run)
@@ -299,7 +286,7 @@ impl Options {
             let expectations = expected.map(|text| sha256(text.as_bytes()));
             let subject =
                 statement::Subject { command: &command, transports: &names, declaration: &declaration, expectations };
-            finish(folder, &subject, &summary, &repeat)?;
+            folder::finish(folder, &subject, &summary, &repeat)?;
         }
         Ok(summary.outcome())
     }
@@ -369,33 +356,6 @@ fn interrupted() -> impl Future<Output = ()> {
             _ = terminate.recv() => {}
         }
     }
-}
-
-/// Makes the failures small, as far as there is time.
-async fn shrunk(workshop: &Workshop, results: &[CaseResult], folder: &Artifacts) -> Result<(), Failure> {
-    let case_of = |result: &CaseResult| suites::of(Half::of(&result.case)).iter().find(|case| case.id == result.case);
-    let results: Vec<(&Case, &CaseResult)> =
-        results.iter().filter_map(|result| Some((case_of(result)?, result))).collect();
-    let path = folder.path().join("failures");
-    workshop.write(&results, &path).await.map(drop).map_err(unwritten(&path))
-}
-
-/// Writes what is known only at the end of a run.
-fn finish(
-    folder: &Artifacts,
-    subject: &statement::Subject<'_>,
-    whole: &Summary,
-    repeat: &Repeat,
-) -> Result<(), Failure> {
-    let path = folder.path().join("junit.xml");
-    junit::write(whole, repeat, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
-    let path = folder.path().join("summary.md");
-    summary::write(whole, subject.command, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
-    let path = folder.path().join("statement.json");
-    statement::write(subject, whole, io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))?;
-    let run = RunFolder::read(folder.path()).map_err(|error| (RunOutcome::Incomplete, error.to_string()))?;
-    let path = folder.path().join("report.html");
-    html::write(&[run], io::BufWriter::new(create(&path)?)).map_err(unwritten(&path))
 }
 
 /// The declaration in that file, or in the one in the working directory if there is one; nothing is read for what is built in.

@@ -38,12 +38,14 @@ pub struct Reports {
     fault: Option<io::Error>,
     /// The start of the run.
     start: Instant,
+    /// How long its cases took, once they are over.
+    took: Option<Duration>,
 }
 
 impl Reports {
     /// Nothing has been run yet.
     pub fn new(console: Console, json: Vec<JsonLines>) -> Self {
-        Self { console, json, results: Vec::new(), fault: None, start: Instant::now() }
+        Self { console, json, results: Vec::new(), fault: None, start: Instant::now(), took: None }
     }
 
     /// The run begins with so many cases, those included that are left out.
@@ -64,8 +66,9 @@ impl Reports {
         &self.results
     }
 
-    /// Tells what the run does behind its cases.
-    pub fn note(&self, what: &str) {
+    /// The cases are over; tells what the run does now.
+    pub fn note(&mut self, what: &str) {
+        self.took = Some(self.start.elapsed());
         self.console.note(what);
     }
 
@@ -77,7 +80,7 @@ impl Reports {
     pub fn end(mut self, strict_should: bool, repeat: &Repeat, folder: Option<&Path>) -> io::Result<Summary> {
         let mut tally = Tally::default();
         self.results.iter().for_each(|result| tally.add(result.verdict));
-        let duration = self.start.elapsed();
+        let duration = self.took.unwrap_or_else(|| self.start.elapsed());
         let summary = Summary { results: std::mem::take(&mut self.results), tally, strict_should, duration };
         let written = self.json.iter_mut().try_for_each(|json| json.end(&summary));
         self.keep(written);

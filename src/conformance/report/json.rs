@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 use super::super::artifacts::Stamp;
 use super::super::result::CaseResult;
 use super::super::suites;
-use super::super::verdict::Bearing;
 use super::Summary;
 use super::repeat::Repeat;
 
@@ -83,7 +82,7 @@ impl JsonLines {
         }
         if let Some(files) = &result.files {
             line["trace"] = files.trace().into();
-            if result.verdict.bearing() == Bearing::Violation {
+            if files.folder().join(files.script()).exists() {
                 line["repeat"] = self.repeat.replay(result).into();
                 line["script"] = files.script().into();
             }
