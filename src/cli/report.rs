@@ -1,7 +1,7 @@
 //! `exec-http report`: the page about one run, or several side by side.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,8 +49,8 @@ fn write(arguments: &Report) -> Result<PathBuf, String> {
         (None, _) => PAGE.into(),
     };
     let unwritten = |error| format!("{}: {error}", path.display());
-    let mut out = BufWriter::new(File::create(&path).map_err(unwritten)?);
-    html::write(&runs, &mut out).and_then(|()| out.flush()).map_err(unwritten)?;
+    let file = File::create(&path).map_err(unwritten)?;
+    html::write(&runs, BufWriter::new(file)).map_err(unwritten)?;
     Ok(path)
 }
 

@@ -58,7 +58,8 @@ pub fn write(runs: &[RunFolder], mut out: impl Write) -> io::Result<()> {
         out.write_all(text.as_bytes())?;
         rest = behind;
     }
-    out.write_all(rest.as_bytes())
+    out.write_all(rest.as_bytes())?;
+    out.flush()
 }
 
 /// All that the page shows.
