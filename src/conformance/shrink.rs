@@ -163,6 +163,7 @@ impl<O: Oracle> Reducer<'_, O> {
         // What costs time first: many rounds, and long deadlines, which each candidate that fails by waiting takes.
         self.halve_ranges().await?;
         self.leave_out_units(|part| part == Part::Head).await?;
+        self.offer_all(moves::one_clause).await?;
         loop {
             let before = self.steps.len();
             self.leave_out_units(|part| part != Part::Fixed).await?;

@@ -70,7 +70,7 @@ pub(super) fn with_number(document: &Document, number: u64, smaller: u64) -> Doc
     document.map_lines(|line| {
         let mut line = line.to_owned();
         for (unit, factor) in [("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)] {
-            if number % factor == 0 {
+            if number.is_multiple_of(factor) {
                 line = replaced(&line, &format!("{}{unit}", number / factor), &smaller.to_string());
                 line = replaced(&line, &format!("x{}{unit}", number / factor), &format!("x{smaller}"));
             }
@@ -127,6 +127,11 @@ pub(super) fn simpler_lines(document: &Document) -> Vec<Document> {
         }
     }
     candidates
+}
+
+/// The case with only the first of its clauses.
+pub(super) fn one_clause(document: &Document) -> Vec<Document> {
+    vec![document.map_lines(|line| fewer_clauses(line).pop().unwrap_or_else(|| line.to_owned()))]
 }
 
 /// The first clause is what steps fail on that name none.
@@ -257,10 +262,11 @@ pub(super) fn shorter_names(document: &Document) -> Vec<Document> {
             !taken(candidate) && !names.values().any(|name| name == candidate)
         };
         let mut shorten = |name: &str, mut candidates: Box<dyn Iterator<Item = String>>| {
-            if let Some(short) = candidates.find(|candidate| unused(&names, candidate)) {
-                if short.len() < name.len() && !names.contains_key(name) {
-                    names.insert(name.to_owned(), short);
-                }
+            if let Some(short) = candidates.find(|candidate| unused(&names, candidate))
+                && short.len() < name.len()
+                && !names.contains_key(name)
+            {
+                names.insert(name.to_owned(), short);
             }
         };
         match words[..] {
