@@ -2,6 +2,7 @@
 
 mod adapter;
 mod conform;
+mod explore;
 mod file;
 mod log;
 mod request;
@@ -38,6 +39,9 @@ enum Command {
     /// Run the conformance suite.
     #[command(subcommand)]
     Conform(Conform),
+    /// Play all orders of a few wire events to an executor or a client.
+    #[command(subcommand)]
+    Explore(explore::Explore),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -86,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve::run(&arguments),
         Some(Command::Request(arguments)) => request::run(*arguments),
         Some(Command::Conform(half)) => Conform::run(Some(&half)).into(),
+        Some(Command::Explore(half)) => explore::run(&half).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Zoo(arguments)) => zoo::run(&arguments),
         Some(Command::TraceTable) => print(statement::trace_table()),

@@ -22,6 +22,7 @@
 //! | [`lab`], [`run`] | a peer for each case, several cases at a time |
 //! | [`expectation`] | known failures |
 //! | [`artifacts`] | what a run leaves in a folder, as it happens |
+//! | [`mod@explore`] | all orders of a few wire events, each a case |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 //!
 //! What judges the suite itself, and shows what the production client avoids:
@@ -37,6 +38,7 @@ pub mod client;
 pub mod declaration;
 pub mod driver;
 pub mod expectation;
+pub mod explore;
 pub mod judge;
 pub mod lab;
 pub mod launcher;

@@ -120,14 +120,14 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Transports {
+pub(super) enum Transports {
     Stdio,
     Ws,
     Both,
 }
 
 impl Transports {
-    fn list(self) -> &'static [Transport] {
+    pub(super) fn list(self) -> &'static [Transport] {
         match self {
             Self::Stdio => &[Transport::Stdio],
             Self::Ws => &[Transport::Websocket],
@@ -138,7 +138,7 @@ impl Transports {
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-struct Variable(String, String);
+pub(super) struct Variable(pub(super) String, pub(super) String);
 
 impl FromStr for Variable {
     type Err = &'static str;
@@ -153,7 +153,7 @@ impl FromStr for Variable {
 
 /// A factor from 0.01 to 100.
 #[derive(Clone, Copy, Debug)]
-struct TimeScale(f64);
+pub(super) struct TimeScale(pub(super) f64);
 
 impl Default for TimeScale {
     fn default() -> Self {
@@ -178,14 +178,14 @@ impl FromStr for TimeScale {
     }
 }
 
-fn revision(text: &str) -> Result<Revision, &'static str> {
+pub(super) fn revision(text: &str) -> Result<Revision, &'static str> {
     Revision::from_word(text).ok_or("expected 2026-04, 2026-07, 2026-08 or extension")
 }
 
 /// Why the suite did not run, or not to its end. Every message fits after `error: `.
 pub(super) type Failure = (RunOutcome, String);
 
-fn usage(message: impl ToString) -> Failure {
+pub(super) fn usage(message: impl ToString) -> Failure {
     (RunOutcome::Usage, message.to_string())
 }
 
@@ -312,7 +312,7 @@ pub(super) fn this_program() -> Result<String, Failure> {
 }
 
 /// Ready at the first SIGINT or SIGTERM from now on, not only from the first poll. Must be called within a runtime.
-fn interrupted() -> impl Future<Output = ()> {
+pub(super) fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -342,7 +342,7 @@ fn finish(
     Ok(())
 }
 
-fn default_jobs() -> usize {
+pub(super) fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).saturating_add(2).min(MOST_PARALLEL)
 }
 
