@@ -59,7 +59,7 @@ fn a_run_leaves_everything_about_its_failures() {
     assert!(shown.contains(&replay) && shown.contains("exec-http explain stream/numbered"), "{shown}");
     let script = run.join(failed["script"].as_str().expect("its script"));
     let text = fs::read_to_string(&script).expect("the script is there");
-    assert!(text.contains("shrunk in ") && text.contains("STREAM-1"), "{text}");
+    assert!(text.contains("# fails: fail(assertion) of STREAM-1"), "{text}");
     let replayed = suite(&folder, &["replay", &script.to_string_lossy(), "--cmd", &peer]).output();
     let replayed = replayed.expect("it can be started");
     assert_eq!(replayed.status.code(), Some(1), "{}", String::from_utf8_lossy(&replayed.stdout));
