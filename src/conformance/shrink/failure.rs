@@ -86,7 +86,7 @@ pub async fn failure(
         && let Some(steady) = steps.last()
     {
         // The peer has a race: from here on a smaller case counts only if it fails each time.
-        bench.repetitions *= CONFIRMATIONS;
+        bench.repetitions = bench.repetitions.max(CONFIRMATIONS);
         let rest =
             Budget { tries: budget.tries.saturating_sub(tries), time: budget.time.saturating_sub(started.elapsed()) };
         let again = reduce(steady, rest, &mut Telling { bench: &bench, told: &mut told }).await;
