@@ -31,13 +31,12 @@ pub fn transcript(trace: &Trace) -> Vec<String> {
 /// What the suite sent last, on the wire or to the adapter, up to that event; barriers say nothing.
 pub fn last_sent(trace: &Trace, decided: Option<u64>) -> Option<String> {
     let until = decided.unwrap_or(u64::MAX);
-    let sent = trace.events.iter().rev().filter(|event| event.number <= until).find_map(|event| match &event.what {
+    trace.events.iter().rev().filter(|event| event.number <= until).find_map(|event| match &event.what {
         What::Sent { text, .. } if text.contains(BARRIER_METHOD) => None,
         What::Sent { connection, text } => Some(format!("{}{}", prefix(connection), frame(text))),
         What::Told { command } => Some(format!("to the adapter: {}", json(command))),
         _ => None,
-    });
-    sent
+    })
 }
 
 /// Everything that happened in a case, one event a line, each step above what it brought about.

@@ -80,33 +80,30 @@ pub async fn failure(
     }
     let Reduced { mut steps, mut tries, mut end } =
         reduce(case, budget, &mut Telling { bench: &bench, told: &mut told }).await;
-    let mut unsteady = 0;
-    while steps.len() > 1
-        && let Some(last) = steps.last()
-        && !bench.confirms(last).await
-    {
-        steps.pop();
-        unsteady += 1;
-    }
+    let unsteady = bench.leave_unsteady(&mut steps).await;
+    let mut unsettled = 0;
     if unsteady > 0
         && let Some(steady) = steps.last()
     {
         // The peer has a race: from here on a smaller case counts only if it fails each time.
-        bench.repetitions *= CONFIRMATIONS;
+        bench.repetitions = bench.repetitions.max(CONFIRMATIONS);
         let rest =
             Budget { tries: budget.tries.saturating_sub(tries), time: budget.time.saturating_sub(started.elapsed()) };
         let again = reduce(steady, rest, &mut Telling { bench: &bench, told: &mut told }).await;
         (steps, end) = (again.steps, again.end);
         tries += again.tries;
+        // Of many candidates that fail sometimes, some fail several times in a row.
+        unsettled = bench.leave_unsteady(&mut steps).await;
     }
     let end = match end {
+        End::Minimal if unsettled > 0 => "not minimal for sure".to_owned(),
         End::Minimal => "1-minimal: nothing of it can be left out".to_owned(),
         End::Tries(_) => format!("stopped after {} tries: it may not be minimal", budget.tries),
         End::Time(_) => format!("stopped after {} s: it may not be minimal", budget.time.as_secs()),
     };
-    let race = match unsteady {
+    let race = match unsteady + unsettled {
         0 => String::new(),
-        unsteady => format!("; {unsteady} smaller ones failed only sometimes"),
+        count => format!("; {count} smaller ones failed only sometimes"),
     };
     let remark = format!("shrunk in {tries} tries; {end}{race}");
     let smallest = steps.last().unwrap_or(case);
@@ -157,6 +154,18 @@ impl Bench<'_> {
             }
         }
         true
+    }
+
+    /// Leaves out the last cases as long as they do not fail each time; returns how many.
+    async fn leave_unsteady(&self, steps: &mut Vec<Case>) -> usize {
+        let before = steps.len();
+        while steps.len() > 1
+            && let Some(last) = steps.last()
+            && !self.confirms(last).await
+        {
+            steps.pop();
+        }
+        before - steps.len()
     }
 
     async fn confirms(&self, case: &Case) -> bool {

@@ -60,13 +60,12 @@ pub fn standing(clause: &str) -> Option<Standing> {
 
 /// The defects that this case caught when the text was published.
 pub fn caught_by(case: &str) -> impl Iterator<Item = &'static str> {
-    let catches = PUBLISHED.lines().take_while(|line| *line != CLAUSES).filter_map(move |row| {
+    PUBLISHED.lines().take_while(|line| *line != CLAUSES).filter_map(move |row| {
         let cells: Vec<&'static str> = row.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
         let [clause, name, .., cases] = cells[..] else { return None };
         let owns = clause::find(clause).is_some() && cases.split(", ").any(|by| by == case);
         owns.then(|| name.trim_matches('`'))
-    });
-    catches
+    })
 }
 
 /// The cases that caught this defect when the text was published.
