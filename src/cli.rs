@@ -5,6 +5,7 @@ mod ci;
 mod conform;
 mod expect;
 mod explain;
+mod explore;
 mod file;
 mod judge;
 mod log;
@@ -69,6 +70,9 @@ enum Command {
     Replay(Box<replay::Replay>),
     /// Make a failing case as small as possible.
     Shrink(Box<shrink::Shrink>),
+    /// Play all orders of a few wire events to an executor or a client.
+    #[command(subcommand)]
+    Explore(explore::Explore),
     /// Be the adapter of the built-in client, on standard input and output.
     Adapter(adapter::Adapter),
     /// Run the suite against peers with known defects.
@@ -124,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Report(arguments)) => report::run(&arguments),
         Some(Command::Replay(arguments)) => replay::run(&arguments).into(),
         Some(Command::Shrink(arguments)) => shrink::run(&arguments).into(),
+        Some(Command::Explore(half)) => explore::run(&half).into(),
         Some(Command::Adapter(arguments)) => adapter::run(&arguments),
         Some(Command::Demo) => conform::demo::run().into(),
         Some(Command::Doctor(arguments)) => arguments.run().into(),

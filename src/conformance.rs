@@ -23,6 +23,7 @@
 //! | [`expectation`] | known failures |
 //! | [`tap`] | a session that somebody else runs |
 //! | [`artifacts`] | what a run leaves in a folder, as it happens |
+//! | [`mod@explore`] | all orders of a few wire events, each a case |
 //! | [`result`](mod@result), [`verdict`], [`report`] | what is said about a case and about the run |
 //!
 //! One failure, from a case to a bug report:
@@ -47,6 +48,7 @@ pub mod client;
 pub mod declaration;
 pub mod driver;
 pub mod expectation;
+pub mod explore;
 pub mod judge;
 pub mod lab;
 pub mod launcher;

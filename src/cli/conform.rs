@@ -145,7 +145,7 @@ pub(super) enum Transports {
 }
 
 impl Transports {
-    fn list(self) -> &'static [Transport] {
+    pub(super) fn list(self) -> &'static [Transport] {
         match self {
             Self::Stdio => &[Transport::Stdio],
             Self::Ws => &[Transport::Websocket],
@@ -156,7 +156,7 @@ impl Transports {
 
 /// `NAME=VALUE`.
 #[derive(Clone, Debug)]
-pub(super) struct Variable(String, String);
+pub(super) struct Variable(pub(super) String, pub(super) String);
 
 impl FromStr for Variable {
     type Err = &'static str;
@@ -196,7 +196,7 @@ impl FromStr for TimeScale {
     }
 }
 
-fn revision(text: &str) -> Result<Revision, &'static str> {
+pub(super) fn revision(text: &str) -> Result<Revision, &'static str> {
     Revision::from_word(text).ok_or("expected 2026-04, 2026-07, 2026-08 or extension")
 }
 
@@ -355,7 +355,7 @@ pub(super) fn this_program() -> Result<String, Failure> {
 }
 
 /// Ready at the first SIGINT or SIGTERM from now on, not only from the first poll. Must be called within a runtime.
-fn interrupted() -> impl Future<Output = ()> {
+pub(super) fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -407,7 +407,7 @@ fn declaration(path: Option<&Path>, built_in: bool) -> Result<Declaration, Failu
     }
 }
 
-fn default_jobs() -> usize {
+pub(super) fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).saturating_add(2).min(MOST_PARALLEL)
 }
 

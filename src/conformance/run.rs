@@ -229,7 +229,7 @@ type Opened = ((Half, Transport), Result<AnyLab, String>);
 
 /// Where the cases of one half meet their peer.
 #[derive(Clone, Debug)]
-enum AnyLab {
+pub enum AnyLab {
     /// An executor.
     Executor(Arc<Lab>),
     /// A client.
@@ -249,14 +249,16 @@ impl From<Arc<ClientLab>> for AnyLab {
 }
 
 impl AnyLab {
-    async fn run(&self, case: &Case) -> CaseResult {
+    /// Runs one case.
+    pub async fn run(&self, case: &Case) -> CaseResult {
         match self {
             Self::Executor(lab) => lab.run(case).await,
             Self::Client(lab) => lab.run(case).await,
         }
     }
 
-    async fn close(&self) -> Vec<CaseResult> {
+    /// Ends what serves the run. Returns what is to be said about it.
+    pub async fn close(&self) -> Vec<CaseResult> {
         match self {
             Self::Executor(lab) => lab.close().await,
             Self::Client(lab) => lab.close().await,

@@ -115,6 +115,11 @@ impl Tally {
         self.counts[index.expect("every verdict has its class in the list")] += 1;
     }
 
+    /// Counts what another one has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+    }
+
     /// The classes that occurred, with their counts, in the order of [`Verdict::CLASSES`].
     pub fn classes(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let counts = Verdict::CLASSES.iter().zip(self.counts).filter(|(_, count)| *count > 0);
