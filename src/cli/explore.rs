@@ -9,7 +9,7 @@ use exec_http::conformance::client::door::RelayProgram;
 use exec_http::conformance::client::lab::{ClientLab, ClientTarget};
 use exec_http::conformance::declaration::CANCEL;
 use exec_http::conformance::explore::client::ClientModel;
-use exec_http::conformance::explore::orders::{MOST_EVENTS, orders, sample};
+use exec_http::conformance::explore::orders::{DEFAULT_BOUND, MOST_EVENTS, orders, sample};
 use exec_http::conformance::explore::search::{MOST_FAILURES, Outcome, Search};
 use exec_http::conformance::explore::server::ServerModel;
 use exec_http::conformance::explore::{Event, Model, case_of, order_of};
@@ -27,7 +27,7 @@ use super::conform::{
 use super::{file, print};
 
 /// The features that a client is listed with: all that make a difference, except that it connects again by itself.
-const LISTED_FEATURES: [&str; 4] = ["cancel", "caller-ids", "census", "error-kinds"];
+const LISTED_FEATURES: [&str; 5] = ["abandon", "cancel", "caller-ids", "census", "error-kinds"];
 
 /// Which half is explored.
 #[derive(Debug, Subcommand)]
@@ -60,7 +60,7 @@ pub(crate) struct Server {
     #[arg(long)]
     allow_remote: bool,
     /// Events in an order, at most; all orders up to so many are played.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = bound)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BOUND, value_parser = bound)]
     bound: usize,
     #[command(flatten)]
     options: Options,
@@ -79,7 +79,7 @@ pub(crate) struct Client {
     #[arg(long, value_enum, value_name = "TRANSPORT")]
     transport: Option<Transports>,
     /// Events in an order, at most; all orders up to so many are played.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = bound)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BOUND, value_parser = bound)]
     bound: usize,
     #[command(flatten)]
     options: Options,

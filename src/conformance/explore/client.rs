@@ -11,7 +11,7 @@ use super::{Event, Model};
 
 mod stream;
 
-use stream::{Outcome, Phase, Stream};
+use stream::{Around, Effect, Outcome, Phase, Stream};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum ClientEvent {
     End2,
     /// The application receives of `a` what waits; where nothing waits, the receive waits for what comes.
     Read,
+    /// The same; a receive that waits is given up once, and repeated.
+    Abandon,
     /// The application lets go of `a`: of the call before its response, of the stream behind it.
     Drop,
     /// The connection breaks.
@@ -63,6 +65,7 @@ impl Event for ClientEvent {
         Self::Delta2,
         Self::End2,
         Self::Read,
+        Self::Abandon,
         Self::Drop,
         Self::Disconnect,
     ];
@@ -82,6 +85,7 @@ impl Event for ClientEvent {
             Self::Delta2 => "delta2",
             Self::End2 => "end2",
             Self::Read => "read",
+            Self::Abandon => "abandon",
             Self::Drop => "drop",
             Self::Disconnect => "disconnect",
         }
@@ -102,6 +106,7 @@ impl Event for ClientEvent {
             Self::Delta2 => "the next frame of the second stream, with bytes",
             Self::End2 => "its terminal frame, without bytes",
             Self::Read => "the application receives what waits of the first stream, or begins to wait",
+            Self::Abandon => "the same; a receive that waits is given up once, and repeated",
             Self::Drop => "the application lets go of the first call or stream",
             Self::Disconnect => "the connection breaks",
         }
@@ -117,8 +122,8 @@ pub struct ClientModel {
     a: Stream,
     /// The other one.
     b: Stream,
-    /// The connection is open.
-    connected: bool,
+    /// What both have in common.
+    around: Around,
     /// Frames were sent of which nothing shows that the client has read them.
     unread: bool,
     /// The clause that says what the last event does to the connection, which is nothing.
@@ -126,14 +131,15 @@ pub struct ClientModel {
 }
 
 /// The features that make a difference.
-const FEATURES: [&str; 5] = ["cancel", "caller-ids", "census", "error-kinds", "reconnect"];
+const FEATURES: [&str; 6] = ["abandon", "cancel", "caller-ids", "census", "error-kinds", "reconnect"];
 
 impl ClientModel {
     /// For a client whose adapter declares these features.
     pub fn new(features: impl IntoIterator<Item = String>) -> Self {
-        let features = features.into_iter().filter(|feature| FEATURES.contains(&feature.as_str())).collect();
-        let (a, b) = (Stream::new("a"), Stream::new("b"));
-        Self { features, a, b, connected: true, unread: false, harmless: "ROUTE-16" }
+        let wanted = |feature: &String| FEATURES.contains(&feature.as_str());
+        let features: BTreeSet<String> = features.into_iter().filter(wanted).collect();
+        let around = Around { connected: true, kinds: features.contains("error-kinds"), unaffected: None };
+        Self { a: Stream::new("a"), b: Stream::new("b"), around, features, unread: false, harmless: "ROUTE-16" }
     }
 
     fn has(&self, feature: &str) -> bool {
@@ -145,6 +151,17 @@ impl ClientModel {
         // An application that may choose the identifiers chooses the same one for both.
         let ids = if self.has("caller-ids") { r#" {"requestId":"chosen"}"# } else { "" };
         script.step(format!("call {name} stream{ids}"));
+    }
+
+    /// The event changes nothing for the connection and for the streams, as that clause says.
+    const fn ignores(&mut self, clause: &'static str) {
+        self.harmless = clause;
+        self.around.unaffected = Some(clause);
+    }
+
+    /// Who promises what a call or a stream shows next.
+    fn promise(&mut self, clause: &'static str) -> &'static str {
+        self.around.unaffected.take().unwrap_or(clause)
     }
 
     /// The client has read all frames.
@@ -159,17 +176,21 @@ impl ClientModel {
         script.step(if is_response { "-> a 200" } else { r#"-> a error -32603 "the origin is unreachable""# });
         self.unread = true;
         if self.a.phase != Phase::Calling {
-            self.harmless = "ID-7";
-            return;
+            return self.ignores("ID-7");
         }
         if is_response {
             self.a.phase = Phase::Open;
-            let clause = if self.a.is_early() { "ROUTE-1" } else { "RESPONSE-17" };
-            script.expect("a => 200", if self.b.phase == Phase::Unasked { clause } else { "ORDER-12" });
+            let clause = match self.b.phase {
+                _ if self.a.is_early() => "ROUTE-1",
+                Phase::Unasked => "RESPONSE-17",
+                _ => "ORDER-12",
+            };
+            let clause = self.promise(clause);
+            script.expect("a => 200", clause);
             self.harmless = "RESPONSE-17";
         } else {
             self.a.phase = Phase::Gone("ROUTE-7");
-            let kind = if self.has("error-kinds") { "kind rpc code -32603 " } else { "" };
+            let kind = if self.around.kinds { "kind rpc code -32603 " } else { "" };
             script.expect(&format!(r#"a => fails {kind}says "the origin is unreachable""#), "ROUTE-7");
             self.harmless = "ROUTE-7";
         }
@@ -178,7 +199,6 @@ impl ClientModel {
 
     /// The executor sends a frame of `a` or `b`.
     fn frame(&mut self, event: ClientEvent, script: &mut Script) {
-        let kinds = self.has("error-kinds");
         let second = matches!(event, ClientEvent::Delta2 | ClientEvent::End2);
         let stream = if second { &mut self.b } else { &mut self.a };
         let name = stream.name;
@@ -194,10 +214,17 @@ impl ClientModel {
             _ => (r#"delta seq +1 "beyond""#.to_owned(), None, Some(Outcome::Sequence)),
         };
         script.step(format!("-> {name} {line}"));
-        self.harmless = stream.handle_frame(data, outcome);
+        match stream.handle_frame(data, outcome) {
+            Effect::Taken(clause) => self.harmless = clause,
+            Effect::Ignored(clause) => {
+                self.harmless = clause;
+                let is_gone = matches!(stream.phase, Phase::Gone(_));
+                self.around.unaffected = Some(if is_gone { "ROUTE-2" } else { clause });
+            }
+        }
         self.unread = true;
         if stream.is_awaited() && stream.has_news() {
-            stream.tell_next(true, kinds, script);
+            stream.tell_next(&mut self.around, script);
             self.unread = false;
         }
     }
@@ -205,7 +232,7 @@ impl ClientModel {
     fn second(&mut self, script: &mut Script) {
         self.settle(script);
         self.call("b", script);
-        if !self.connected {
+        if !self.around.connected {
             script.expect("b => fails", "ROUTE-18");
             self.b.phase = Phase::Gone("ROUTE-18");
             return;
@@ -213,17 +240,22 @@ impl ClientModel {
         script.prepare("<- b");
         script.step("-> b 200");
         self.harmless = if self.a.phase == Phase::Calling { "ORDER-12" } else { "RESPONSE-17" };
-        script.expect("b => 200", self.harmless);
+        let clause = self.promise(self.harmless);
+        script.expect("b => 200", clause);
         self.b.phase = Phase::Open;
     }
 
-    fn read(&mut self, script: &mut Script) {
+    fn read(&mut self, abandons: bool, script: &mut Script) {
         self.settle(script);
-        let (connected, kinds) = (self.connected, self.has("error-kinds"));
-        if self.a.has_news() || self.a.outcome.is_some() {
-            self.a.tell_next(connected, kinds, script);
-        } else {
+        let has_something = self.a.outcome.is_some() || self.a.has_news();
+        if abandons {
+            script.step("a read abandon");
+        } else if !has_something {
             script.step("a read");
+        }
+        if has_something {
+            self.a.tell_next(&mut self.around, script);
+        } else {
             script.step("sync");
             self.a.awaited = true;
         }
@@ -233,8 +265,9 @@ impl ClientModel {
         self.settle(script);
         let calling = self.a.phase == Phase::Calling;
         script.step(if calling { "a cancel" } else { "a drop" });
-        self.a.phase = Phase::Gone(if calling { "ROUTE-4" } else { "ROUTE-5" });
-        self.harmless = if calling { "ROUTE-4" } else { "ROUTE-5" };
+        let clause = if calling { "ROUTE-4" } else { "ROUTE-5" };
+        self.a.phase = Phase::Gone(clause);
+        self.harmless = clause;
     }
 
     /// The connection breaks, and a call that waits shows that the client knows.
@@ -246,40 +279,40 @@ impl ClientModel {
             script.prepare("<- witness");
         }
         script.step("drop");
-        let fails = if self.has("error-kinds") { "fails kind unknown-outcome" } else { "fails" };
+        let fails = if self.around.kinds { "fails kind unknown-outcome" } else { "fails" };
         script.expect(&format!("{} => {fails}", if waits { "a" } else { "witness" }), "CLOSE-10");
-        self.connected = false;
+        self.around.connected = false;
+        // What comes now is about the disconnect.
+        self.around.unaffected = None;
         if waits {
             self.a.phase = Phase::Gone("CLOSE-10");
         }
-        let kinds = self.has("error-kinds");
         for stream in [&mut self.a, &mut self.b] {
             stream.handle_disconnect();
             if stream.is_awaited() {
-                stream.tell_next(false, kinds, script);
+                stream.tell_next(&mut self.around, script);
             }
         }
     }
 
     /// All streams come to their ends, and the application sees them.
     fn close_streams(&mut self, script: &mut Script) {
-        if self.connected && self.a.phase == Phase::Calling {
+        if self.around.connected && self.a.phase == Phase::Calling {
             self.answer(true, script);
         }
-        if self.connected && self.a.is_live() {
+        if self.around.connected && self.a.is_live() {
             self.frame(ClientEvent::Last, script);
         }
-        if self.connected && self.b.is_live() {
+        if self.around.connected && self.b.is_live() {
             self.frame(ClientEvent::End2, script);
         }
-        let (connected, kinds) = (self.connected, self.has("error-kinds"));
         for stream in [&mut self.a, &mut self.b] {
             if stream.phase == Phase::Open {
                 while stream.has_news() {
-                    stream.tell_next(connected, kinds, script);
+                    stream.tell_next(&mut self.around, script);
                 }
                 // The outcome comes again.
-                stream.tell_next(connected, kinds, script);
+                stream.tell_next(&mut self.around, script);
             }
         }
     }
@@ -302,17 +335,18 @@ impl Model for ClientModel {
     }
 
     fn allows(&self, event: ClientEvent) -> bool {
-        use ClientEvent::{Delta2, Disconnect, Drop, End2, Read, Second};
+        use ClientEvent::{Abandon, Delta2, Drop, End2, Read, Second};
+        let connected = self.around.connected;
         match event {
-            Read => self.a.phase == Phase::Open && !self.a.is_awaited(),
+            Abandon if !self.has("abandon") => false,
+            Read | Abandon => self.a.phase == Phase::Open && !self.a.is_awaited(),
             Drop if self.a.phase == Phase::Calling => self.has("cancel"),
             // What becomes of a receive under way is the library's own affair.
             Drop => self.a.phase == Phase::Open && !self.a.is_awaited(),
             // Who connects again by itself starts the call on another connection.
-            Second => self.b.phase == Phase::Unasked && (self.connected || !self.has("reconnect")),
-            Delta2 | End2 => self.connected && self.b.is_live(),
-            Disconnect => self.connected,
-            _ => self.connected,
+            Second => self.b.phase == Phase::Unasked && (connected || !self.has("reconnect")),
+            Delta2 | End2 => connected && self.b.is_live(),
+            _ => connected,
         }
     }
 
@@ -323,11 +357,13 @@ impl Model for ClientModel {
             ClientEvent::Stray => {
                 let params = r#"{"requestId":"nobody","seq":1,"deltaBase64":"bm9uZQ==","done":false,"error":null}"#;
                 script.step(format!(r#"-> {{"method":"http/request/bodyDelta","params":{params}}}"#));
-                self.harmless = "STREAM-24";
                 self.unread = true;
+                self.harmless = "STREAM-24";
+                self.around.unaffected = Some("ROUTE-2");
             }
             ClientEvent::Second => self.second(script),
-            ClientEvent::Read => self.read(script),
+            ClientEvent::Read => self.read(false, script),
+            ClientEvent::Abandon => self.read(true, script),
             ClientEvent::Drop => self.drop(script),
             ClientEvent::Disconnect => self.disconnect(script),
             _ => self.frame(event, script),
@@ -336,7 +372,7 @@ impl Model for ClientModel {
 
     fn finish(mut self, script: &mut Script) {
         self.close_streams(script);
-        if self.connected {
+        if self.around.connected {
             // The connection goes on, whatever has come.
             script.expect("barrier", self.harmless);
         } else if self.b.phase == Phase::Unasked && !self.has("reconnect") {
@@ -348,7 +384,12 @@ impl Model for ClientModel {
             }
         }
         if self.has("census") {
-            script.expect("census", "ROUTE-16");
+            // All of these clauses say that nothing is left; which one it is depends on how the first stream went.
+            let clause = match self.a.phase {
+                Phase::Gone(clause @ ("ROUTE-4" | "ROUTE-5" | "ROUTE-7")) => clause,
+                _ => "ROUTE-16",
+            };
+            script.expect("census", clause);
         }
     }
 }

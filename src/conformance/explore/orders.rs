@@ -7,6 +7,9 @@ use rand::seq::IndexedRandom as _;
 use super::script::Script;
 use super::{Event, Model};
 
+/// Events in one order, at most, unless the user says otherwise: both halves on both transports take well under a minute.
+pub const DEFAULT_BOUND: usize = 3;
+
 /// Events in one order, at most: no case lets more than eight frames of a stream wait, the one that ends it included.
 pub const MOST_EVENTS: usize = 7;
 

@@ -47,6 +47,11 @@ impl Script {
         self.step(format!("{text} @{clause}"));
     }
 
+    /// The steps so far.
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+
     /// The text of the case. What the last events are about stands first among its clauses.
     pub fn text(&self, id: &str, description: &str) -> String {
         let mut clauses: Vec<&str> = Vec::new();

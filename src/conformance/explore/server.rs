@@ -131,6 +131,8 @@ pub struct ServerModel {
     connected: bool,
     /// The clause that says what the last event does to the connection, which is nothing.
     harmless: &'static str,
+    /// The clause that says what it does to the streams, if that is nothing and no stream has shown it yet.
+    unaffected: Option<&'static str>,
 }
 
 /// The body of `/quick`.
@@ -148,7 +150,19 @@ impl ServerModel {
             requests: 1,
             connected: true,
             harmless: "ENVELOPE-19",
+            unaffected: None,
         }
+    }
+
+    /// The event does nothing to the connection and to the streams, as that clause says.
+    const fn ignores(&mut self, clause: &'static str) {
+        self.harmless = clause;
+        self.unaffected = Some(clause);
+    }
+
+    /// Who promises what a stream shows next.
+    fn promise(&mut self, clause: &'static str) -> &'static str {
+        self.unaffected.take().unwrap_or(clause)
     }
 
     fn id(&mut self) -> u32 {
@@ -169,7 +183,7 @@ impl ServerModel {
             }
             _ => {
                 script.expect(&format!("<- {id} error -32602"), "PARAMS-9");
-                self.harmless = "PARAMS-9";
+                self.ignores("PARAMS-9");
             }
         }
     }
@@ -178,7 +192,32 @@ impl ServerModel {
         let id = self.id();
         script.step(format!(r#"-> {id} call GET /quick {{"requestId":"a"}}"#));
         script.expect(&format!("<- {id} 200 body \"{QUICK}\""), self.independent("PARAMS-10"));
-        self.harmless = "PARAMS-10";
+        self.ignores("PARAMS-10");
+    }
+
+    fn head(&mut self, script: &mut Script) {
+        let clause = self.promise("ORDER-2");
+        self.a.head(clause, script);
+    }
+
+    /// The origins of these streams end their bodies, where those go on.
+    fn finish_streams(&mut self, first: bool, second: bool, script: &mut Script) {
+        for (stream, is_wanted) in [(&mut self.a, first), (&mut self.b, second)] {
+            if is_wanted && stream.phase == Phase::Open {
+                let otherwise = if stream.is_empty() { "STREAM-8" } else { "STREAM-2" };
+                stream.finish("<- ", self.unaffected.take().unwrap_or(otherwise), script);
+            }
+        }
+    }
+
+    fn reset(&mut self, script: &mut Script) {
+        if self.a.phase == Phase::Waiting {
+            self.a.fail(script);
+            self.ignores("ENVELOPE-7");
+        } else {
+            let clause = self.promise("STREAM-9");
+            self.a.reset(clause, script);
+        }
     }
 
     /// Who promises the answer to a call beside the first stream.
@@ -209,7 +248,7 @@ impl ServerModel {
         script.step(format!(r#"-> {id} http/request/cancel {{"requestId":"a"}}"#));
         if !self.cancels {
             script.expect(&format!("<- {id} error -32601"), "STREAM-12");
-            self.harmless = "STREAM-12";
+            self.ignores("STREAM-12");
             return;
         }
         let ends = !matches!(self.a.phase, Phase::Ended(_));
@@ -227,7 +266,7 @@ impl ServerModel {
             self.a.hang();
             self.a.phase = Phase::Ended("CANCEL-6");
         }
-        self.harmless = "CANCEL-3";
+        self.ignores("CANCEL-3");
     }
 
     /// Sends what a client never should, and sees that the connection goes on.
@@ -235,6 +274,7 @@ impl ServerModel {
         script.step("allow malformed");
         script.step(text);
         script.expect("barrier", clause);
+        self.ignores(clause);
     }
 
     fn disconnect(&mut self, script: &mut Script) {
@@ -292,23 +332,29 @@ impl Model for ServerModel {
     }
 
     fn take(&mut self, event: ServerEvent, script: &mut Script) {
-        let others = self.b.phase != Phase::Unasked;
         match event {
-            ServerEvent::Head => self.a.head(script),
-            ServerEvent::Chunk => self.a.chunk(others, script),
-            ServerEvent::Finish => self.a.finish("<- ", "STREAM-2", script),
-            ServerEvent::Break => self.a.reset(script),
+            ServerEvent::Head => self.head(script),
+            ServerEvent::Chunk => {
+                let beside_another = self.b.phase != Phase::Unasked;
+                let clause = self.promise(if beside_another { "ORDER-4" } else { "ORDER-3" });
+                self.a.chunk(clause, script);
+            }
+            ServerEvent::Finish => self.finish_streams(true, false, script),
+            ServerEvent::Break => self.reset(script),
             ServerEvent::Again => self.again(script),
             ServerEvent::Shared => self.shared(script),
             ServerEvent::Second => self.second(script),
-            ServerEvent::Chunk2 => self.b.chunk(true, script),
-            ServerEvent::Finish2 => self.b.finish("<- ", "STREAM-2", script),
+            ServerEvent::Chunk2 => {
+                let clause = self.promise("ORDER-4");
+                self.b.chunk(clause, script);
+            }
+            ServerEvent::Finish2 => self.finish_streams(false, true, script),
             ServerEvent::Cancel => self.cancel(script),
             ServerEvent::Nobody => {
                 let id = self.id();
                 script.step(format!(r#"-> {id} http/request/cancel {{"requestId":"nobody"}}"#));
                 script.expect(&format!(r#"<- {id} {{"cancelled":false}}"#), "CANCEL-2");
-                self.harmless = "CANCEL-3";
+                self.ignores("CANCEL-3");
             }
             ServerEvent::Stray => {
                 let params = r#"{"requestId":"a","seq":1,"deltaBase64":"","done":true,"error":null}"#;
@@ -318,7 +364,7 @@ impl Model for ServerModel {
             ServerEvent::Malformed => {
                 script.step(r#"-> raw "{""#);
                 script.expect("<- malformed", "ENVELOPE-6");
-                self.harmless = "ENVELOPE-7";
+                self.ignores("ENVELOPE-7");
             }
             ServerEvent::Elsewhere => self.elsewhere(script),
             ServerEvent::Disconnect => self.disconnect(script),
@@ -328,10 +374,9 @@ impl Model for ServerModel {
     fn finish(mut self, script: &mut Script) {
         if self.connected {
             if self.a.phase == Phase::Waiting {
-                self.a.head(script);
+                self.head(script);
             }
-            self.a.finish("<- ", "STREAM-2", script);
-            self.b.finish("<- ", "STREAM-2", script);
+            self.finish_streams(true, true, script);
             self.n.finish("n <- ", "STREAM-2", script);
             // Nothing more comes, and the connection goes on, whatever it was told.
             script.expect("barrier", self.harmless);

@@ -28,6 +28,26 @@ pub(super) enum Outcome {
     Disconnected,
 }
 
+/// What a stream has in common with others.
+#[derive(Clone, Debug)]
+pub(super) struct Around {
+    /// The connection is open.
+    pub(super) connected: bool,
+    /// The library tells its errors apart.
+    pub(super) kinds: bool,
+    /// The clause that says that the last event changes nothing for the streams, if none of them has shown it yet.
+    pub(super) unaffected: Option<&'static str>,
+}
+
+/// What a frame does, and the clause that says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// It belongs to its stream.
+    Taken(&'static str),
+    /// It changes nothing for anybody else.
+    Ignored(&'static str),
+}
+
 /// A stream.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
@@ -92,23 +112,24 @@ impl Stream {
         format!("{}{} ", self.name, self.frames)
     }
 
-    /// A frame comes. Returns the clause that says what it does to the connection, which is nothing.
-    pub(super) fn handle_frame(&mut self, data: Option<String>, outcome: Option<Outcome>) -> &'static str {
+    /// A frame comes.
+    pub(super) fn handle_frame(&mut self, data: Option<String>, outcome: Option<Outcome>) -> Effect {
         if let Phase::Gone(clause) = self.phase {
-            return clause;
+            return Effect::Ignored(clause);
         }
         if self.outcome.is_some() {
             self.late = true;
-            return "STREAM-18";
+            return Effect::Ignored("STREAM-18");
         }
         self.early |= self.phase == Phase::Calling;
         self.waiting += data.as_deref().unwrap_or_default();
         self.outcome = outcome;
         match outcome {
-            None => "STREAM-30",
-            Some(Outcome::Sequence) => "STREAM-20",
-            Some(Outcome::Remote) => "STREAM-16",
-            Some(_) => "STREAM-15",
+            None => Effect::Taken("STREAM-30"),
+            // Nothing but its own stream.
+            Some(Outcome::Sequence) => Effect::Ignored("STREAM-20"),
+            Some(Outcome::Remote) => Effect::Taken("STREAM-16"),
+            Some(_) => Effect::Taken("STREAM-15"),
         }
     }
 
@@ -120,7 +141,9 @@ impl Stream {
     }
 
     /// The application receives what comes next: all bytes that wait, or else the outcome.
-    pub(super) fn tell_next(&mut self, connected: bool, kinds: bool, script: &mut Script) {
+    pub(super) fn tell_next(&mut self, around: &mut Around, script: &mut Script) {
+        let (connected, kinds) = (around.connected, around.kinds);
+        let unaffected = around.unaffected.take();
         self.awaited = false;
         if !self.waiting.is_empty() {
             let clause = match self.outcome {
@@ -129,7 +152,7 @@ impl Stream {
                 Some(Outcome::Sequence) => "STREAM-20",
                 _ => "STREAM-30",
             };
-            script.expect(&format!("{} => \"{}\"", self.name, self.waiting), clause);
+            script.expect(&format!("{} => \"{}\"", self.name, self.waiting), unaffected.unwrap_or(clause));
             self.waiting.clear();
             return;
         }
@@ -145,13 +168,13 @@ impl Stream {
             Some(Outcome::Disconnected) if kinds => "CLOSE-9",
             Some(Outcome::Disconnected) => "CLOSE-8",
             _ if !connected => "CLOSE-13",
+            _ if self.late => "STREAM-18",
             _ if self.early => "ROUTE-1",
             Some(Outcome::Sequence) => "STREAM-20",
-            _ if self.late => "STREAM-18",
             Some(Outcome::Remote) => "STREAM-16",
             _ => "STREAM-15",
         };
-        script.expect(&format!("{} => {sight}", self.name), clause);
+        script.expect(&format!("{} => {sight}", self.name), unaffected.unwrap_or(clause));
         self.told = true;
     }
 }

@@ -59,44 +59,50 @@ impl Stream {
         if self.bytes.is_empty() { String::new() } else { format!(" \"{}\"", self.bytes) }
     }
 
+    /// No byte of its body has been sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The origin sends the head.
-    pub(super) fn head(&mut self, script: &mut Script) {
+    pub(super) fn head(&mut self, clause: &'static str, script: &mut Script) {
         self.turn(script);
         self.open_at_once();
-        script.expect("<- 1 200", "ORDER-2");
+        script.expect("<- 1 200", clause);
     }
 
     /// The origin sends more of the body.
-    pub(super) fn chunk(&mut self, beside_another: bool, script: &mut Script) {
+    pub(super) fn chunk(&mut self, clause: &'static str, script: &mut Script) {
         self.turn(script);
         let bytes = format!("{}{} ", self.name, self.turns);
         self.origin.push(format!("chunk \"{bytes}\""));
         self.bytes += &bytes;
-        let clause = if beside_another { "ORDER-4" } else { "ORDER-3" };
         script.expect(&format!("<- part {} \"{}\"", self.word(), self.bytes), clause);
     }
 
-    /// The origin ends the body, unless the stream is over; `came` is the arrow of its connection.
+    /// The origin ends the body, if it goes on; `came` is the arrow of its connection.
     pub(super) fn finish(&mut self, came: &str, clause: &'static str, script: &mut Script) {
         if self.phase == Phase::Open {
             self.turn(script);
-            let clause = if self.bytes.is_empty() && clause == "STREAM-2" { "STREAM-8" } else { clause };
             script.expect(&format!("{came}deltas {} \"{}\"", self.word(), self.bytes), clause);
             self.phase = Phase::Ended("ORDER-6");
         }
     }
 
-    /// The origin resets the connection.
-    pub(super) fn reset(&mut self, script: &mut Script) {
+    /// The origin resets the connection before its head.
+    pub(super) fn fail(&mut self, script: &mut Script) {
         self.turn(script);
         self.origin.push("reset".to_owned());
-        if self.phase == Phase::Waiting {
-            script.expect("<- 1 error -32603", "RESPONSE-13");
-            self.phase = Phase::Ended("ORDER-7");
-        } else {
-            script.expect(&format!("<- failed {}{}", self.word(), self.bytes_word()), "STREAM-9");
-            self.phase = Phase::Ended("ORDER-5");
-        }
+        script.expect("<- 1 error -32603", "RESPONSE-13");
+        self.phase = Phase::Ended("ORDER-7");
+    }
+
+    /// The origin resets the connection in the midst of the body.
+    pub(super) fn reset(&mut self, clause: &'static str, script: &mut Script) {
+        self.turn(script);
+        self.origin.push("reset".to_owned());
+        script.expect(&format!("<- failed {}{}", self.word(), self.bytes_word()), clause);
+        self.phase = Phase::Ended("ORDER-5");
     }
 
     /// The origin does nothing more.
