@@ -19,6 +19,8 @@ use exec_http::conformance::explore::server::ServerModel;
 use exec_http::conformance::lab::Lab;
 use exec_http::conformance::launcher::{START, Target};
 use exec_http::conformance::process::CommandLine;
+use exec_http::conformance::report::paint::Paint;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::run::AnyLab;
 use exec_http::conformance::verdict::Verdict;
 use exec_http::conformance::zoo;
@@ -62,7 +64,7 @@ async fn explored<M: Model>((model, lab): (M, AnyLab), bound: usize, longer: usi
 
 #[track_caller]
 fn is_clean(outcome: &Outcome, orders: usize, what: impl Debug) {
-    let failures = || outcome.text(&format!("{what:?}"), "some events", "exec-http explore");
+    let failures = || outcome.text(&format!("{what:?}"), "some events", &Repeat::default(), Paint::PLAIN);
     assert_eq!(outcome.orders, orders, "{what:?}");
     assert_eq!((outcome.run(), outcome.tally.passed(true)), (orders, orders), "{}", failures());
     assert!(outcome.failures.is_empty() && outcome.incomplete.is_none(), "{}", failures());
@@ -267,6 +269,8 @@ fn a_failure_is_printed_and_kept_as_a_script() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.starts_with("client-explore [ws]: 1 orders of these events, 1 run, 1 violations in "), "{text}");
     assert!(text.contains("STREAM-20: A gap or a repeat"), "{text}");
+    let again = " --transport ws --only client-explore/gap\n";
+    assert!(text.contains("exec-http explore client --adapter ") && text.contains(again), "{text}");
     assert!(text.ends_with("\n0 passed, 1 failed, 0 skipped\n"), "{text}");
     let script = std::fs::read_to_string(folder.join("client-explore-gap.ws.case")).expect("it is kept");
     assert_eq!(parse_cases("kept.case", &script).expect("it is a case")[0].id, "client-explore/gap");

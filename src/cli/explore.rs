@@ -17,6 +17,8 @@ use exec_http::conformance::lab::Lab;
 use exec_http::conformance::launcher::{START, Target};
 use exec_http::conformance::process::CommandLine;
 use exec_http::conformance::report::console::bar;
+use exec_http::conformance::report::paint::Paint;
+use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::run::AnyLab;
 use exec_http::conformance::stage::Settings;
 use exec_http::conformance::verdict::{RunOutcome, Tally};
@@ -147,7 +149,7 @@ impl Server {
             print(&texts.collect::<Result<String, _>>()?);
             return Ok(RunOutcome::Conforms);
         }
-        let mut words = vec!["exec-http".to_owned(), "explore".to_owned(), "server".to_owned()];
+        let mut words = Vec::new();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         if !self.argv.is_empty() {
             option("--cmd", &shell_words::join(&self.argv));
@@ -155,7 +157,8 @@ impl Server {
         self.cmd.iter().for_each(|command| option("--cmd", command));
         self.url.iter().for_each(|url| option("--url", url));
         self.token_file.iter().for_each(|path| option("--token-file", &path.to_string_lossy()));
-        options.explored(words, async |report: &mut Report| {
+        let repeat = Repeat { executor: options.described(words), ..Repeat::default() };
+        options.explored(repeat, async |report: &mut Report| {
             for transport in transports {
                 let opened = Lab::open(target.clone(), transport, START.mul_f64(options.time_scale.0)).await;
                 let (lab, ready) = opened.map_err(|unready| incomplete(&unready.to_string()))?;
@@ -199,12 +202,11 @@ impl Client {
             None if self.argv.is_empty() => vec![this.clone(), "adapter".to_owned()],
             None => self.argv.clone(),
         };
-        let mut words = vec!["exec-http".to_owned(), "explore".to_owned(), "client".to_owned()];
-        if self.adapter.is_some() || !self.argv.is_empty() {
-            words.extend(["--adapter".to_owned(), shell_words::join(&argv)]);
-        }
+        let is_built_in = self.adapter.is_none() && self.argv.is_empty();
+        let words = if is_built_in { Vec::new() } else { vec!["--adapter".to_owned(), shell_words::join(&argv)] };
+        let repeat = Repeat { client: options.described(words), ..Repeat::default() };
         let target = ClientTarget { adapter: options.command(argv), relay: RelayProgram { argv: vec![this] } };
-        options.explored(words, async |report: &mut Report| {
+        options.explored(repeat, async |report: &mut Report| {
             for transport in self.transport.unwrap_or(Transports::Both).list() {
                 let start = START.mul_f64(options.time_scale.0);
                 let opened = ClientLab::open(target.clone(), *transport, start, options.time_scale.0).await;
@@ -221,14 +223,23 @@ impl Client {
 struct Report {
     /// What became of all orders.
     tally: Tally,
-    /// The command line without a selection of orders.
-    repeat: String,
+    /// How the peer is named on a command line.
+    repeat: Repeat,
 }
 
 impl Options {
     fn command(&self, argv: Vec<String>) -> CommandLine {
         let env = self.env.iter().map(|Variable(name, value)| (name.clone(), value.clone())).collect();
         CommandLine { argv, env, cwd: self.cwd.clone() }
+    }
+
+    /// The options that describe the peer and its surroundings, as one would type them.
+    fn described(&self, mut words: Vec<String>) -> String {
+        for Variable(name, value) in &self.env {
+            words.extend(["--env".to_owned(), format!("{name}={value}")]);
+        }
+        words.extend(self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]));
+        shell_words::join(words)
     }
 
     /// The orders that the user wants.
@@ -256,21 +267,22 @@ impl Options {
     /// Explores within a runtime, and prints the last line.
     fn explored(
         &self,
-        mut words: Vec<String>,
+        repeat: Repeat,
         explore: impl AsyncFnOnce(&mut Report) -> Result<(), Failure>,
     ) -> Result<RunOutcome, Failure> {
-        for Variable(name, value) in &self.env {
-            words.extend(["--env".to_owned(), format!("{name}={value}")]);
-        }
-        words.extend(self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]));
-        let mut report = Report { tally: Tally::default(), repeat: shell_words::join(words) };
+        let mut report = Report { tally: Tally::default(), repeat };
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let explored = runtime.block_on(explore(&mut report));
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
         runtime.shutdown_background();
         explored?;
         let Report { tally, .. } = report;
-        print(&format!("{} passed, {} failed, {} skipped\n", tally.passed(false), tally.failed(false), tally.skipped()));
+        print(&format!(
+            "{} passed, {} failed, {} skipped\n",
+            tally.passed(false),
+            tally.failed(false),
+            tally.skipped()
+        ));
         Ok(tally.outcome(false))
     }
 
@@ -296,7 +308,8 @@ impl Options {
         bar.finish_and_clear();
         let length = if self.only.is_empty() { format!("up to {bound} events") } else { "these events".to_owned() };
         let longer = if self.sample > 0 { format!(" and {} longer ones", self.sample) } else { String::new() };
-        print(&outcome.text(&format!("{} [{transport}]", M::AREA), &(length + &longer), &report.repeat));
+        let paint = Paint::of(&std::io::stdout());
+        print(&outcome.text(&format!("{} [{transport}]", M::AREA), &(length + &longer), &report.repeat, paint));
         report.tally.merge(&outcome.tally);
         for result in lab.close().await {
             report.tally.add(result.verdict);

@@ -76,6 +76,13 @@ pub fn id<M: Model>(order: &[M::Event]) -> String {
 /// The slug of the order without events.
 const EMPTY: &str = "nothing";
 
+/// The id is that of an order, and of no case of the library.
+pub fn is_order(id: &str) -> bool {
+    [client::ClientModel::AREA, server::ServerModel::AREA]
+        .iter()
+        .any(|area| id.split_once('/').is_some_and(|(of, _)| of == *area))
+}
+
 /// The order of that id; `None` if the words are no events, or if the model does not allow that order.
 pub fn order_of<M: Model>(start: &M, id: &str) -> Option<Vec<M::Event>> {
     let slug = id.strip_prefix(M::AREA)?.strip_prefix('/')?;

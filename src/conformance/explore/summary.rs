@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use super::search::Outcome;
 use crate::conformance::report::card::card;
+use crate::conformance::report::paint::Paint;
+use crate::conformance::report::repeat::Repeat;
 
 impl Outcome {
     /// `4,711 orders of up to 4 events, 4,711 run, 0 violations in 12.3 s`, with what is said about each way to fail behind it.
-    /// `what` names the half and the transport, `length` the number of events; `repeat` is the command line without a
-    /// selection of orders.
-    pub fn text(&self, what: &str, length: &str, repeat: &str) -> String {
+    /// `what` names the half and the transport, `length` the number of events.
+    pub fn text(&self, what: &str, length: &str, repeat: &Repeat, paint: Paint) -> String {
         let violations: usize = self.failures.iter().map(|failure| failure.count).sum();
         let mut text = format!(
             "{what}: {} orders of {length}, {} run, {violations} violations in {:.1} s\n",
@@ -19,7 +20,7 @@ impl Outcome {
         );
         for failure in &self.failures {
             // Writing to a text cannot fail.
-            let _ = write!(text, "\n{}", card(&failure.result, repeat));
+            let _ = write!(text, "\n{}", card(&failure.result, repeat, paint));
             if let Some(longer) = &failure.shrunk_from {
                 let _ = writeln!(text, "  shrunk from {longer}");
             }
@@ -28,7 +29,7 @@ impl Outcome {
             }
         }
         if let Some(result) = &self.incomplete {
-            let _ = write!(text, "\nnothing can be said of some orders; the first:\n{}", card(result, repeat));
+            let _ = write!(text, "\nnothing can be said of some orders; the first:\n{}", card(result, repeat, paint));
         }
         if violations > 0 && self.run() < self.orders {
             let _ = writeln!(text, "\nthe search ended behind {violations} orders that failed");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::artifacts::CaseFiles;
 use super::super::case::Half;
+use super::super::explore;
 use super::super::result::CaseResult;
 
 /// How the peers of a run are named on a command line; empty for those that are built in.
@@ -16,13 +17,14 @@ pub struct Repeat {
 }
 
 impl Repeat {
-    /// `exec-http conform` with this case alone.
+    /// `exec-http conform` with this case alone, or `exec-http explore` with this order.
     pub fn conform(&self, result: &CaseResult) -> String {
         let (half, options) = match Half::of(&result.case) {
             Half::Executor => ("server", &self.executor),
             Half::Client => ("client", &self.client),
         };
-        format!("exec-http conform {half}{} --transport {} --only {}", lead(options), result.transport, result.case)
+        let command = if explore::is_order(&result.case) { "explore" } else { "conform" };
+        format!("exec-http {command} {half}{} --transport {} --only {}", lead(options), result.transport, result.case)
     }
 
     /// `exec-http replay` of the script, or of the case where there is none.
@@ -70,5 +72,7 @@ mod tests {
         assert_eq!(repeat.replay(&executor), "exec-http replay stream/gap --cmd 'a b' --transport stdio");
         let client = of("client-stream/gap");
         assert_eq!(repeat.conform(&client), "exec-http conform client --transport stdio --only client-stream/gap");
+        let order = of("client-explore/gap");
+        assert_eq!(repeat.conform(&order), "exec-http explore client --transport stdio --only client-explore/gap");
     }
 }
