@@ -160,6 +160,9 @@ impl Server {
         let repeat = Repeat { executor: options.described(words), ..Repeat::default() };
         options.explored(repeat, async |report: &mut Report| {
             for transport in transports {
+                if report.is_stopped {
+                    break;
+                }
                 let opened = Lab::open(target.clone(), transport, START.mul_f64(options.time_scale.0)).await;
                 let (lab, ready) = opened.map_err(|unready| incomplete(&unready.to_string()))?;
                 let time_scale = options.time_scale.0 * ready.time_scale();
@@ -208,6 +211,9 @@ impl Client {
         let target = ClientTarget { adapter: options.command(argv), relay: RelayProgram { argv: vec![this] } };
         options.explored(repeat, async |report: &mut Report| {
             for transport in self.transport.unwrap_or(Transports::Both).list() {
+                if report.is_stopped {
+                    break;
+                }
                 let start = START.mul_f64(options.time_scale.0);
                 let opened = ClientLab::open(target.clone(), *transport, start, options.time_scale.0).await;
                 let Some(lab) = opened.map_err(|unready| incomplete(&unready.to_string()))? else { continue };
@@ -225,6 +231,8 @@ struct Report {
     tally: Tally,
     /// How the peer is named on a command line.
     repeat: Repeat,
+    /// Somebody stopped it.
+    is_stopped: bool,
 }
 
 impl Options {
@@ -270,7 +278,7 @@ impl Options {
         repeat: Repeat,
         explore: impl AsyncFnOnce(&mut Report) -> Result<(), Failure>,
     ) -> Result<RunOutcome, Failure> {
-        let mut report = Report { tally: Tally::default(), repeat };
+        let mut report = Report { tally: Tally::default(), repeat, is_stopped: false };
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let explored = runtime.block_on(explore(&mut report));
         // Everything that was started has ended; what is left are reads of pipes that somebody else holds open.
@@ -311,6 +319,7 @@ impl Options {
         let paint = Paint::of(&std::io::stdout());
         print(&outcome.text(&format!("{} [{transport}]", M::AREA), &(length + &longer), &report.repeat, paint));
         report.tally.merge(&outcome.tally);
+        report.is_stopped |= outcome.is_stopped;
         for result in lab.close().await {
             report.tally.add(result.verdict);
             print(&format!("{} [{transport}] {}: {}\n", result.case, result.verdict, result.came()));

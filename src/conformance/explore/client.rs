@@ -279,7 +279,7 @@ impl ClientModel {
             script.prepare("<- witness");
         }
         script.step("drop");
-        let fails = if self.around.kinds { "fails kind unknown-outcome" } else { "fails" };
+        let fails = if self.around.kinds { "fails kind disconnected|unknown-outcome" } else { "fails" };
         script.expect(&format!("{} => {fails}", if waits { "a" } else { "witness" }), "CLOSE-10");
         self.around.connected = false;
         // What comes now is about the disconnect.

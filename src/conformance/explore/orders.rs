@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use super::script::Script;
 use super::{Event, Model};
 
-/// Events in one order, at most, unless the user says otherwise: both halves on both transports take well under a minute.
+/// Events in an order, at most, unless the user says otherwise: both halves on both transports take less than a minute.
 pub const DEFAULT_BOUND: usize = 3;
 
 /// Events in one order, at most: no case lets more than eight frames of a stream wait, the one that ends it included.
@@ -37,23 +37,25 @@ pub fn is_allowed<M: Model>(start: &M, order: &[M::Event]) -> bool {
     })
 }
 
-/// `count` orders of more than `bound` events, up to twice as many: each event is any of those that are allowed behind the ones
-/// before it. The same seed gives the same orders; two of them may be equal.
+/// `count` orders of more than `bound` events, up to twice as many and to [`MOST_EVENTS`]: each event is any of those that are
+/// allowed behind the ones before it. An order at whose end nothing is allowed may be shorter, and two may be equal. The same seed
+/// gives the same orders.
 pub fn sample<M: Model>(start: &M, bound: usize, count: usize, seed: u64) -> Vec<Vec<M::Event>> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let lengths: Vec<usize> = (bound + 1..=(2 * bound).clamp(bound + 1, MOST_EVENTS.max(bound + 1))).collect();
+    let lengths: Vec<usize> = (bound + 1..=(2 * bound).min(MOST_EVENTS)).collect();
     let mut walk = || {
+        let length = *lengths.choose(&mut random)?;
         let mut model = begun(start);
         let mut order = Vec::new();
-        while order.len() < *lengths.choose(&mut random).unwrap_or(&bound) {
+        while order.len() < length {
             let allowed: Vec<_> = M::Event::ALL.iter().copied().filter(|event| model.allows(*event)).collect();
             let Some(event) = allowed.choose(&mut random) else { break };
             model.take(*event, &mut Script::default());
             order.push(*event);
         }
-        order
+        Some(order)
     };
-    (0..count).map(|_| walk()).collect()
+    (0..count).map_while(|_| walk()).collect()
 }
 
 fn begun<M: Model>(start: &M) -> M {

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// The first order of which nothing can be said, with the reason.
     pub incomplete: Option<CaseResult>,
+    /// Somebody stopped it.
+    pub is_stopped: bool,
     /// How long it took.
     pub duration: Duration,
 }
@@ -97,6 +99,7 @@ impl Search {
                 () = &mut stop => {
                     // Dropping a case ends its process.
                     running.shutdown().await;
+                    outcome.is_stopped = true;
                     break;
                 }
                 done = running.join_next() => match done {
@@ -125,7 +128,7 @@ impl Search {
             }
         }
         (over..outcome.orders).for_each(|_| outcome.tally.add(Verdict::NotRun));
-        outcome.failures = self.group(start, lab, failed).await;
+        outcome.failures = self.group(start, lab, failed, !outcome.is_stopped).await;
         outcome.duration = begun.elapsed();
         outcome
     }
@@ -138,7 +141,13 @@ impl Search {
 
     /// One entry for each way to fail, with its shortest order. An order within the bound is not shrunk: all shorter ones have
     /// been played before it.
-    async fn group<M: Model>(&self, start: &M, lab: &AnyLab, mut failed: Vec<Played<M>>) -> Vec<Failure> {
+    async fn group<M: Model>(
+        &self,
+        start: &M,
+        lab: &AnyLab,
+        mut failed: Vec<Played<M>>,
+        shrinks: bool,
+    ) -> Vec<Failure> {
         failed.sort_by_key(|played| (played.order.len(), played.index));
         let mut failures: Vec<Failure> = Vec::new();
         for played in failed {
@@ -148,7 +157,7 @@ impl Search {
             }
             let Played { order, case, result, .. } = played;
             let mut failure = Failure { count: 1, case, result, shrunk_from: None };
-            if order.len() > self.bound {
+            if shrinks && order.len() > self.bound {
                 let mut least = None;
                 let fails = async |shorter: &[M::Event]| {
                     let shorter = play(start.clone(), lab.clone(), 0, shorter.to_vec()).await;

@@ -111,7 +111,7 @@ fn a_sample_is_longer_than_the_bound_and_repeatable() {
         let ends = |event: &ClientEvent| is_allowed(&client, &[&order[..], &[*event]].concat());
         assert!(order.len() > 3 || !ClientEvent::ALL.iter().any(ends), "{order:?}");
     }
-    assert!(sample(&client, MOST_EVENTS, 10, 0).iter().all(|order| order.len() <= MOST_EVENTS + 1));
+    assert!(sample(&client, MOST_EVENTS, 10, 0).is_empty());
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ barrier @STREAM-20
 call witness stream
 <- witness @setup
 drop
-witness => fails kind unknown-outcome @CLOSE-10
+witness => fails kind disconnected|unknown-outcome @CLOSE-10
 a => "a1 " @ROUTE-1
 a => fails kind sequence @CLOSE-13
 a => fails kind sequence @STREAM-19
