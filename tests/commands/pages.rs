@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const SHELL: [&str; 4] = ["sh", "bash", "shell", "console"];
 
 /// A page.
-pub struct Page {
-    pub path: PathBuf,
+pub(crate) struct Page {
+    pub(crate) path: PathBuf,
     lines: Vec<Line>,
 }
 
@@ -22,14 +22,14 @@ struct Line {
 
 /// A command as it stands in a page, its continued lines joined.
 #[derive(Debug)]
-pub struct Command {
+pub(crate) struct Command {
     /// `docs/replay.md:7`, its last line.
-    pub place: String,
-    pub text: String,
+    pub(crate) place: String,
+    pub(crate) text: String,
 }
 
 /// README.md and the pages of `docs/`, in the order of their names.
-pub fn all() -> Vec<Page> {
+pub(crate) fn all() -> Vec<Page> {
     let root = root();
     let listed = fs::read_dir(root.join("docs")).expect("the folder of the pages");
     let mut paths: Vec<PathBuf> = listed.map(|entry| entry.expect("an entry").path()).collect();
@@ -39,12 +39,12 @@ pub fn all() -> Vec<Page> {
     paths.iter().map(|path| Page::read(path)).collect()
 }
 
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Page {
-    pub fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut block: Option<String> = None;
         let mut lines = Vec::new();
@@ -65,7 +65,7 @@ impl Page {
     }
 
     /// Every line that runs `exec-http`.
-    pub fn commands(&self) -> Vec<Command> {
+    pub(crate) fn commands(&self) -> Vec<Command> {
         let mut commands = Vec::new();
         let mut begun = String::new();
         for Line { number, text, block } in &self.lines {
@@ -92,7 +92,7 @@ impl Page {
     }
 
     /// The targets of all links that lead to a file, with their anchors.
-    pub fn links(&self) -> Vec<String> {
+    pub(crate) fn links(&self) -> Vec<String> {
         let mut links = Vec::new();
         for line in self.prose() {
             for (at, _) in line.match_indices("](") {
@@ -106,7 +106,7 @@ impl Page {
     }
 
     /// The anchors of its headings, as GitHub makes them.
-    pub fn anchors(&self) -> Vec<String> {
+    pub(crate) fn anchors(&self) -> Vec<String> {
         let mut anchors: Vec<String> = Vec::new();
         let mut plain: Vec<String> = Vec::new();
         for line in self.prose().filter(|line| line.starts_with('#')) {
@@ -119,16 +119,9 @@ impl Page {
         anchors
     }
 
-    /// Every `--option` that stands between backquotes.
-    pub fn options(&self) -> Vec<String> {
-        let mut options = Vec::new();
-        for line in self.prose() {
-            for code in line.split('`').skip(1).step_by(2) {
-                let words = code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-                options.extend(words.filter(|word| word.len() > 2 && word.starts_with("--")).map(str::to_owned));
-            }
-        }
-        options
+    /// What stands between backquotes in its text.
+    pub(crate) fn code(&self) -> impl Iterator<Item = &str> {
+        self.prose().flat_map(|line| line.split('`').skip(1).step_by(2))
     }
 }
 
@@ -138,6 +131,6 @@ fn runs_exec_http(line: &str) -> bool {
 }
 
 /// The words of a line, without its comment.
-pub fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     shell_words::split(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
