@@ -35,8 +35,12 @@ use conform::Conform;
 ///
 /// Without a command the conformance suite tests the client and the executor that are built in.
 #[derive(Debug, Parser)]
-#[command(version = version::short(), long_version = version::long())]
+#[command(disable_version_flag = true)]
 struct Arguments {
+    /// Print the version, and what the suite asks.
+    // Not clap's own flag: its text would be made at each start, out of all cases.
+    #[arg(short = 'V', long)]
+    version: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -116,7 +120,10 @@ pub(crate) fn main() -> ExitCode {
     if let Some(code) = relay::run_if_asked() {
         return code;
     }
-    let command = Arguments::parse().command;
+    let Arguments { version, command } = Arguments::parse();
+    if version {
+        return print(&version::text());
+    }
     log::start(match &command {
         Some(Command::Serve(arguments)) => arguments.log_format(),
         _ => log::Format::default(),
