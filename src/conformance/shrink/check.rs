@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::conformance::case::{Action, Case, Expect, Shape, Step};
 use crate::conformance::result::CaseResult;
-use crate::conformance::verdict::{Bearing, Verdict};
+use crate::conformance::verdict::Verdict;
 
 /// What a case failed on, without anything that a smaller script may change.
 ///
@@ -30,7 +30,7 @@ pub struct Check {
 impl Check {
     /// What a result failed on; `None` if it is no failure, or nothing that a script could repeat.
     pub fn of(case: &Case, result: &CaseResult) -> Option<Self> {
-        if !matches!(result.verdict.bearing(), Bearing::Violation | Bearing::Advice) {
+        if !matches!(result.verdict, Verdict::Fail(_) | Verdict::Timeout | Verdict::Warn) {
             return None;
         }
         let reason = result.reason.as_ref()?;

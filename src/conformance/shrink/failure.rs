@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::timeout;
 
 use super::check::Check;
 use super::document::Document;
@@ -20,6 +22,9 @@ use crate::conformance::verdict::Verdict;
 /// How often the result of a reduction has to fail in a row; one that does not gives way to the one before it. A candidate that fails
 /// without waiting for a deadline has to do so as often.
 const CONFIRMATIONS: usize = 3;
+
+/// Trials of a failure before anything is left out.
+const FIRST_TRIALS: u32 = 3;
 
 /// From here on the rounds of an `each` are many: what fewer do not bring about hangs on what is under way at the moment.
 const MANY_ROUNDS: u64 = 32;
@@ -252,19 +257,23 @@ impl Workshop {
     ///
     /// The first file that cannot be written.
     pub async fn write(&self, results: &[(&Case, &CaseResult)], folder: &Path) -> io::Result<usize> {
-        let failed: Vec<(&Case, Transport, Check)> = results
-            .iter()
-            .filter_map(|(case, result)| Some((*case, result.transport, Check::of(case, result)?)))
-            .collect();
-        let share =
-            self.time.mul_f64(self.parallel.max(1) as f64 / failed.len().max(1) as f64).min(self.time).min(TIME);
+        let mut failed: Vec<(&Case, &CaseResult, Check)> =
+            results.iter().filter_map(|(case, result)| Some((*case, *result, Check::of(case, result)?))).collect();
+        // What is quick leaves its time to what is slow.
+        failed.sort_by_key(|(_, result, _)| result.duration);
+        let end = Instant::now() + self.time;
+        let left = AtomicUsize::new(failed.len());
         let (alone, beside): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(case, ..)| case.alone);
         let mut written = 0;
         for (failed, at_once) in [(beside, self.parallel.max(1)), (alone, 1)] {
-            let budget = Budget { time: share, ..Budget::default() };
-            let shrink = failed.iter().map(|(case, transport, check)| async move {
-                let script = self.script(case, *transport, check, budget).await;
-                std::fs::write(folder.join(file_name(case, *transport)), script)
+            let shrink = failed.iter().map(|(case, result, check)| {
+                let left = &left;
+                async move {
+                    let waiting = left.fetch_sub(1, Ordering::Relaxed);
+                    let share = end.saturating_duration_since(Instant::now()).mul_f64(at_once as f64 / waiting as f64);
+                    let script = self.script(case, result, check, share, end).await;
+                    std::fs::write(folder.join(file_name(case, result.transport)), script)
+                }
             });
             let mut running = stream::iter(shrink).buffer_unordered(at_once);
             while let Some(result) = running.next().await {
@@ -275,17 +284,24 @@ impl Workshop {
         Ok(written)
     }
 
-    async fn script(&self, case: &Case, transport: Transport, check: &Check, budget: Budget) -> String {
+    /// The script of one failure, within its share of the time, and never behind the end of all of it.
+    async fn script(&self, case: &Case, result: &CaseResult, check: &Check, share: Duration, end: Instant) -> String {
+        let transport = result.transport;
         let pair = match case.half() {
             Half::Executor => &self.executor,
             Half::Client => &self.client,
         };
-        match pair {
-            None => whole(case, check, transport, "not shrunk: nobody to repeat it with").text,
-            Some(pair) => {
-                let setting = Setting { pair, transport, time_scale: self.time_scale };
-                failure(case, check, setting, budget, drop).await.text
-            }
+        let Some(pair) = pair else {
+            return whole(case, check, transport, "not shrunk: nobody to repeat it with").text;
+        };
+        let rest = end.saturating_duration_since(Instant::now());
+        let setting = Setting { pair, transport, time_scale: self.time_scale };
+        // So short that not even the first trials fit, it is not begun.
+        let time =
+            if result.duration * FIRST_TRIALS > share.min(rest) { Duration::ZERO } else { share.min(rest).min(TIME) };
+        match timeout(rest, failure(case, check, setting, Budget { time, ..Budget::default() }, drop)).await {
+            Ok(script) => script.text,
+            Err(_) => whole(case, check, transport, "not shrunk: there was no time for all of it").text,
         }
     }
 }
