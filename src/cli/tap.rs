@@ -98,11 +98,12 @@ async fn websockets(listen: SocketAddr, upstream: SocketAddr, artifacts: &Artifa
         return Err(io::Error::other("--listen has to be a loopback address: whoever connects can use the executor"));
     }
     let listener = TcpListener::bind(listen).await?;
+    // Whoever has read the address may end this program.
+    let end = signals::wait();
+    tokio::pin!(end);
     println!("ws://{}", listener.local_addr()?);
     let complaints = Complaints::default();
     let mut sessions = JoinSet::new();
-    let end = signals::wait();
-    tokio::pin!(end);
     loop {
         tokio::select! {
             ended = &mut end => {

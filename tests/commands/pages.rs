@@ -125,9 +125,17 @@ impl Page {
     }
 }
 
-/// The line has `exec-http` as a word of its own: not the name of a file, and not in a comment.
+/// The line has `exec-http` as a command: not as the name of a file or a package, and not in a comment.
 fn runs_exec_http(line: &str) -> bool {
-    words(line).iter().any(|word| word == "exec-http")
+    let mut may_begin = true;
+    for word in words(line) {
+        if may_begin && word == "exec-http" {
+            return true;
+        }
+        // A variable of its environment, or the end of another command.
+        may_begin = may_begin && word.contains('=') || ["|", "&&", "||", ";"].contains(&word.as_str());
+    }
+    false
 }
 
 /// The words of a line, without its comment.

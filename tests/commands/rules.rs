@@ -46,7 +46,7 @@ const STATUS: &[(&str, i32, &str)] = &[
     ("conform server --cmd my-executor --stdio", 1, "it has a defect"),
     ("conform server --cmd my-executor --stdio --only response/utf8-header", 1, "its defect"),
     ("conform client --adapter exec-http zoo adapter error-is-clean-end*", 1, "it has a defect"),
-    ("conform client --adapter exec-http adapter --seed --merged", 1, "it has defects"),
+    ("conform client --adapter exec-http adapter --seed --merged*", 1, "it has defects"),
     ("replay exec-http-runs/latest/failures/response-utf8-header.stdio.case*", 1, "its defect"),
     ("judge exec-http-runs/latest", 1, "the run has the traces of the defect"),
 ];

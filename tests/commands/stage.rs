@@ -116,6 +116,7 @@ impl Stage {
             write(name, &case.expect("a case of the library").text);
         }
         write("exec-http.toml", DECLARATION);
+        symlink(self.folder.join("programs/my-executor"), here.join("my-executor")).expect("a link");
         write("token", "5f1a0c0e8d7b49a3\n");
         write("body.json", "{}");
         let key = || KeyPair::generate().expect("a key");

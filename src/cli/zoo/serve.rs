@@ -77,6 +77,8 @@ pub(crate) fn run(arguments: &Serve) -> ExitCode {
 async fn serve(listen: Listen, make: Make, extensions: Extensions) -> io::Result<()> {
     let server = Server::new(ServerConfig { extensions, ..ServerConfig::default() });
     let mut accepting = None;
+    // Whoever has read the address may end this program.
+    let ended = signals::wait();
     let mut serving = match listen {
         Listen::Stdio => {
             let client = Wire::lines(tokio::io::stdout(), tokio::io::stdin(), LINE_BYTES);
@@ -104,7 +106,7 @@ async fn serve(listen: Listen, make: Make, extensions: Extensions) -> io::Result
     };
     tokio::select! {
         served = &mut serving => return served.unwrap_or(Ok(())),
-        signalled = signals::wait() => signalled?,
+        signalled = ended => signalled?,
     }
     server.shut_down();
     if let Some(accepting) = accepting {

@@ -18,21 +18,25 @@ pub fn ignore(signal: Signal, ignores: bool) {
     }
 }
 
-/// Waits for a SIGTERM or a SIGINT that is not ignored when it comes.
+/// Waits for a SIGTERM or a SIGINT that is not ignored when it comes. Those that come from now on count, not only those from the first
+/// poll; must be called within a runtime.
 ///
 /// # Errors
 ///
 /// Those of the system.
-pub async fn wait() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        let ignores = tokio::select! {
-            _ = terminate.recv() => &IGNORES_SIGTERM,
-            _ = interrupt.recv() => &IGNORES_SIGINT,
-        };
-        if !ignores.load(Ordering::Relaxed) {
-            return Ok(());
+pub fn wait() -> impl Future<Output = io::Result<()>> {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    async move {
+        let (mut terminate, mut interrupt) = signals?;
+        loop {
+            let ignores = tokio::select! {
+                _ = terminate.recv() => &IGNORES_SIGTERM,
+                _ = interrupt.recv() => &IGNORES_SIGINT,
+            };
+            if !ignores.load(Ordering::Relaxed) {
+                return Ok(());
+            }
         }
     }
 }
