@@ -70,7 +70,7 @@ fn session(folder: &Path, executor: &[&str]) -> Output {
 }
 
 fn judge(folder: &Path) -> Output {
-    let judged = Command::new(PROGRAM).args(["judge", "exec-http-runs/latest"]).current_dir(folder).output();
+    let judged = Command::new(PROGRAM).args(["judge", "exec-http-runs/latest-tap"]).current_dir(folder).output();
     judged.expect("it can be started")
 }
 

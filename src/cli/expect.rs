@@ -66,7 +66,7 @@ fn run_folder(arguments: &Expect) -> Result<RunFolder, String> {
 fn parse(file: &Path) -> Result<DocumentMut, String> {
     match fs::read_to_string(file) {
         Ok(text) => text.parse().map_err(|error| format!("{}: {error}", file.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HEAD.parse().expect("comments are TOML")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(DocumentMut::new()),
         Err(error) => Err(format!("{}: {error}", file.display())),
     }
 }
@@ -78,7 +78,8 @@ fn entries(document: &mut DocumentMut) -> Result<&mut ArrayOfTables, String> {
 }
 
 fn store(file: &Path, document: &DocumentMut) -> Result<(), String> {
-    fs::write(file, document.to_string()).map_err(|error| format!("{}: {error}", file.display()))
+    let head = if file.exists() { "" } else { HEAD };
+    fs::write(file, format!("{head}{document}")).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The entry is about that case on that transport.

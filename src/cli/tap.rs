@@ -53,7 +53,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 pub(crate) fn run(arguments: &TapArgs) -> ExitCode {
     let ran = || -> io::Result<ExitCode> {
         let runtime = tokio::runtime::Runtime::new()?;
-        let artifacts = Arc::new(Artifacts::create(&arguments.out, "tap")?);
+        let artifacts = Arc::new(Artifacts::create_for_tap(&arguments.out)?);
         let ran = runtime.block_on(async {
             match (arguments.listen, arguments.upstream) {
                 (Some(listen), Some(upstream)) => websockets(listen, upstream, &artifacts).await,

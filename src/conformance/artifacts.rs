@@ -8,7 +8,7 @@
 //! | `failures/AREA-SLUG.TRANSPORT.case` | a script that shows the failure again |
 //! | `junit.xml`, `summary.md`, `statement.json`, `report.html` | the run as a whole, at its end |
 //!
-//! `exec-http-runs/latest` is a link to the newest of these folders.
+//! `exec-http-runs/latest` is a link to the newest of these folders, `latest-tap` to the newest one of a tap, which has traces only.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,6 +32,9 @@ const TRACE_FILE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The name of the link to the newest run.
 const LATEST: &str = "latest";
+
+/// The name of the link to the newest session of a tap.
+const LATEST_TAP: &str = "latest-tap";
 
 /// The results of a run, in its folder.
 pub const RESULTS: &str = "results.jsonl";
@@ -57,13 +60,26 @@ pub struct CaseFiles {
 }
 
 impl Artifacts {
-    /// Makes the folder of a run below `parent`, named after the moment and `what`, and the link to it. Folders of older runs
-    /// there are removed until 20 are left.
+    /// Makes the folder of a run below `parent`, named after the moment and `what`, and the link `latest` to it. Folders of older
+    /// runs there are removed until 20 are left.
     ///
     /// # Errors
     ///
     /// Those of the file system.
     pub fn create(parent: &Path, what: &str) -> io::Result<Self> {
+        Self::create_linked(parent, what, LATEST)
+    }
+
+    /// The same for sessions of others, whose link is `latest-tap`: they have traces and no results.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn create_for_tap(parent: &Path) -> io::Result<Self> {
+        Self::create_linked(parent, "tap", LATEST_TAP)
+    }
+
+    fn create_linked(parent: &Path, what: &str, link: &str) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         let ignore = parent.join(".gitignore");
         if !ignore.exists() {
@@ -78,7 +94,7 @@ impl Artifacts {
         for folder in ["trace", "stderr", "failures"] {
             fs::create_dir_all(path.join(folder))?;
         }
-        link_latest(parent, &path);
+        link_to(parent, link, &path);
         remove_old(parent);
         Ok(Self { path, runs: Mutex::default() })
     }
@@ -189,9 +205,9 @@ impl std::fmt::Display for Stamp {
     }
 }
 
-/// Lets `latest` lead to the run. Where there are no links, there is none.
-fn link_latest(parent: &Path, run: &Path) {
-    let link = parent.join(LATEST);
+/// Lets a link lead to the run. Where there are no links, there is none.
+fn link_to(parent: &Path, link: &str, run: &Path) {
+    let link = parent.join(link);
     // Whatever else has that name is not ours.
     if link.is_symlink() || !link.exists() {
         let _ = fs::remove_file(&link);
