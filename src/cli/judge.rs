@@ -55,7 +55,13 @@ fn judge(arguments: &JudgeArgs) -> Result<RunOutcome, String> {
         if id == TAP && given.is_none() {
             let complaints = tap::judge(&trace);
             complaints.iter().for_each(|one| print!("{}", complaint(one, paint)));
-            tally.add(complaints.first().map_or(Verdict::Pass, |one| Verdict::Fail(one.kind)));
+            let heard = trace.events.iter().any(|event| matches!(event.what, What::Received { .. }));
+            if !heard {
+                println!("{}: nothing was heard of the executor", path.display());
+            }
+            // Whoever says nothing has kept no promise.
+            let without = if heard { Verdict::Pass } else { Verdict::NotRun };
+            tally.add(complaints.first().map_or(without, |one| Verdict::Fail(one.kind)));
             continue;
         }
         let case = match &given {

@@ -48,7 +48,6 @@ const STATUS: &[(&str, i32, &str)] = &[
     ("conform client --adapter exec-http zoo adapter error-is-clean-end*", 1, "it has a defect"),
     ("conform client --adapter exec-http adapter --seed --merged*", 1, "it has defects"),
     ("replay exec-http-runs/latest/failures/response-utf8-header.stdio.case*", 1, "its defect"),
-    ("judge exec-http-runs/latest", 1, "the run has the traces of the defect"),
 ];
 
 /// The rule for a command; `None` where there is none.

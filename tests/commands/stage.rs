@@ -128,8 +128,10 @@ impl Stage {
         write("authority.pem", &authority.pem());
         write("cert.pem", &params.signed_by(&own, &authority).expect("a certificate").pem());
         write("key.pem", &own.serialize_pem());
-        // A run with a failure, and what is known to fail since.
+        // A session behind a tap, a run with a failure, and what is known to fail since.
+        let hello = r#"{"id":1,"method":"initialize","params":{"clientName":"pages"}}"#;
         for (line, status) in [
+            (&*format!("echo '{hello}' | exec-http tap -- my-executor --stdio"), 0),
             ("exec-http conform server --only response/utf8-header --only response/latin1-header --shrink 5", 1),
             ("exec-http expect --write known.toml --reason 'the defect of this stand-in'", 0),
         ] {

@@ -17,6 +17,9 @@ const STDERR_LINES: usize = 12;
 /// Lines of the transcript that a card shows, the last ones.
 const FRAME_LINES: usize = 16;
 
+/// The areas of results that are about a process, and that no case can show again.
+const WITHOUT_CASE: [&str; 2] = ["peer", "client-adapter"];
+
 /// The card of a result.
 pub fn card(result: &CaseResult, repeat: &Repeat, paint: Paint) -> String {
     let mut card = format!(
@@ -59,7 +62,7 @@ pub fn card(result: &CaseResult, repeat: &Repeat, paint: Paint) -> String {
     if !stderr.is_empty() {
         line("stderr", &stderr[stderr.len().saturating_sub(STDERR_LINES)..].join("\n"));
     }
-    if case.is_some() {
+    if !WITHOUT_CASE.contains(&result.area()) {
         line("again", &repeat.conform(result));
     }
     if case.is_some() && matches!(result.verdict.bearing(), Bearing::Violation | Bearing::Advice) {
