@@ -20,6 +20,9 @@ pub(crate) struct Ci {
     /// Known failures with their reasons, for `--expect`.
     #[arg(long, value_name = "FILE")]
     expect: Option<String>,
+    /// The command that installs exec-http; by default out of the package registry.
+    #[arg(long, value_name = "COMMAND", default_value = concat!("cargo install --locked exec-http@", env!("CARGO_PKG_VERSION")))]
+    install: String,
     /// Where the workflow goes; by default where the service looks for it. A file that is there is never written over.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -65,8 +68,7 @@ pub(crate) fn run(arguments: &Ci) -> ExitCode {
     };
     let expect = arguments.expect.as_ref().map(|file| format!(" --expect {}", shell_words::quote(file)));
     let command = format!("exec-http conform {half}{}", expect.unwrap_or_default());
-    let workflow =
-        arguments.service.template().replace("$COMMAND", &command).replace("$VERSION", env!("CARGO_PKG_VERSION"));
+    let workflow = arguments.service.template().replace("$COMMAND", &command).replace("$INSTALL", &arguments.install);
     if arguments.print {
         return super::print(&workflow);
     }

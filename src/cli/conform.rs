@@ -46,9 +46,9 @@ const SHRINK_SECONDS: u64 = 30;
 /// Which half of the suite.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Conform {
-    /// Test an executor; without --cmd and --url the one that is built in.
+    /// Test an executor; without --cmd and --url what exec-http.toml says, else the one that is built in.
     Server(Box<server::Server>),
-    /// Test a client through its adapter; without --adapter the one that is built in.
+    /// Test a client through its adapter; without --adapter what exec-http.toml says, else the one that is built in.
     Client(Box<client::Client>),
 }
 
@@ -117,7 +117,8 @@ pub(super) struct Options {
     #[arg(long, conflicts_with = "out")]
     no_out: bool,
     /// Seconds in which the failures are made small, about, for the scripts in that folder; 0 leaves them whole.
-    #[arg(long, value_name = "SECONDS", default_value_t = SHRINK_SECONDS, conflicts_with = "no_out")]
+    #[arg(long, value_name = "SECONDS", default_value_t = SHRINK_SECONDS, conflicts_with = "no_out",
+          value_parser = clap::value_parser!(u64).range(0..=86_400))]
     shrink: u64,
     /// Known failures with their reasons.
     #[arg(long, value_name = "FILE")]
@@ -298,11 +299,14 @@ impl Options {
         (declared.chain(own).collect(), self.cwd.clone().or(declaration.cwd().map(Path::to_owned)))
     }
 
-    /// The options that describe the surroundings of the peer, as one would type them.
+    /// The options that describe the surroundings of the peer, as one would type them. They stand in reports that are passed on: the
+    /// value of a variable is left to the shell.
     fn replay(&self) -> Vec<String> {
-        let env = self.env.iter().flat_map(|Variable(name, value)| ["--env".to_owned(), format!("{name}={value}")]);
+        let env = self.env.iter().flat_map(|Variable(name, _)| ["--env".to_owned(), format!("{name}=${name}")]);
         let cwd = self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]);
-        env.chain(cwd).collect()
+        let is_scaled = self.time_scale.0 != TimeScale::default().0 && self.time_scale.0 != 0.0;
+        let scale = is_scaled.then(|| ["--time-scale".to_owned(), self.time_scale.to_string()]).into_iter().flatten();
+        env.chain(cwd).chain(scale).collect()
     }
 
     /// Prints the selected cases with their transports, their clauses and their sentences.
@@ -339,6 +343,16 @@ impl Options {
 pub(super) fn this_program() -> Result<String, Failure> {
     let this = std::env::current_exe().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
     this.into_os_string().into_string().map_err(|_| usage("this program's path is not UTF-8"))
+}
+
+/// The work, unless a signal comes first: then it is dropped, which ends what it has started. Peers have process groups of their own, so
+/// that no signal of a terminal reaches them.
+pub(super) async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let stop = interrupted();
+    tokio::select! {
+        done = work => done,
+        () = stop => Err((RunOutcome::Incomplete, "interrupted".to_owned())),
+    }
 }
 
 /// Ready at the first SIGINT or SIGTERM from now on, not only from the first poll. Must be called within a runtime.

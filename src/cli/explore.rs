@@ -21,6 +21,7 @@ use exec_http::conformance::report::paint::Paint;
 use exec_http::conformance::report::repeat::Repeat;
 use exec_http::conformance::run::AnyLab;
 use exec_http::conformance::stage::Settings;
+use exec_http::conformance::transcript::printable;
 use exec_http::conformance::verdict::{RunOutcome, Tally};
 
 use super::conform::{
@@ -322,7 +323,7 @@ impl Options {
         report.is_stopped |= outcome.is_stopped;
         for result in lab.close().await {
             report.tally.add(result.verdict);
-            print(&format!("{} [{transport}] {}: {}\n", result.case, result.verdict, result.came()));
+            print(&format!("{} [{transport}] {}: {}\n", result.case, result.verdict, printable(result.came())));
         }
         self.keep(&outcome, transport)
     }

@@ -54,10 +54,10 @@ fn judge(arguments: &JudgeArgs) -> Result<RunOutcome, String> {
         };
         if id == TAP && given.is_none() {
             let complaints = tap::judge(&trace);
-            complaints.iter().for_each(|one| print!("{}", complaint(one, paint)));
+            complaints.iter().for_each(|one| _ = super::print(&complaint(one, paint)));
             let heard = trace.events.iter().any(|event| matches!(event.what, What::Received { .. }));
             if !heard {
-                println!("{}: nothing was heard of the executor", path.display());
+                super::print(&format!("{}: nothing was heard of the executor\n", path.display()));
             }
             // Whoever says nothing has kept no promise.
             let without = if heard { Verdict::Pass } else { Verdict::NotRun };
@@ -74,10 +74,11 @@ fn judge(arguments: &JudgeArgs) -> Result<RunOutcome, String> {
         let result = CaseResult::of_run(case, run.transport(), &run, String::new(), None);
         tally.add(result.verdict);
         if result.verdict != Verdict::Pass {
-            print!("{}", card(&result, &Repeat::default(), paint));
+            super::print(&card(&result, &Repeat::default(), paint));
         }
     }
-    println!("{} passed, {} failed, {} skipped", tally.passed(false), tally.failed(false), tally.skipped());
+    let (passed, failed) = (tally.passed(false), tally.failed(false));
+    super::print(&format!("{passed} passed, {failed} failed, {} skipped\n", tally.skipped()));
     Ok(tally.outcome(false))
 }
 

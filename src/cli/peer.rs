@@ -23,7 +23,7 @@ pub(super) struct CaseArgs {
     peer: PeerArgs,
 }
 
-/// A peer; without --cmd, --url and --adapter the one that is built in.
+/// A peer; without --cmd, --url and --adapter what exec-http.toml says, else the one that is built in.
 #[derive(Debug, Args)]
 struct PeerArgs {
     /// The command that starts the executor, split by shell rules but without a shell. Placeholders: {addr}, {port}, {listen}.

@@ -13,7 +13,7 @@ use exec_http::conformance::transcript::whole;
 use exec_http::conformance::trial::{Tested, Trial};
 use exec_http::conformance::verdict::{RunOutcome, Tally};
 
-use super::conform::{Failure, usage};
+use super::conform::{Failure, unless_interrupted, usage};
 use super::peer::{CaseArgs, Found};
 
 /// Options of `replay`.
@@ -59,7 +59,7 @@ impl Replay {
             return Err(usage("--wait-for-debugger needs a peer that is started here: --cmd, not --url"));
         }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
-        let outcome = runtime.block_on(self.replay(&found));
+        let outcome = runtime.block_on(unless_interrupted(self.replay(&found)));
         runtime.shutdown_background();
         outcome
     }

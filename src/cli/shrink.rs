@@ -8,10 +8,11 @@ use clap::Args;
 use exec_http::conformance::shrink::check::Check;
 use exec_http::conformance::shrink::failure::{Setting, failure};
 use exec_http::conformance::shrink::{Budget, TIME};
+use exec_http::conformance::transcript::printable;
 use exec_http::conformance::trial::Trial;
 use exec_http::conformance::verdict::RunOutcome;
 
-use super::conform::Failure;
+use super::conform::{Failure, unless_interrupted};
 use super::peer::CaseArgs;
 
 /// Options of `shrink`.
@@ -41,22 +42,22 @@ impl Shrink {
         let found = self.case.find()?;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| (RunOutcome::SuiteBug, error.to_string()))?;
         let budget = Budget { time: Duration::from_secs(self.seconds), ..Budget::default() };
-        let script = runtime.block_on(async {
+        let script = runtime.block_on(unless_interrupted(async {
             for &transport in &found.transports {
                 let trial = Trial { transport, time_scale: found.time_scale, judge_end: true };
                 let (result, _) = trial.run(&found.pair.peer, &found.case, drop).await;
                 let Some(check) = Check::of(&found.case, &result) else {
-                    eprintln!("{} [{transport}] {} {}", found.case.id, result.verdict, result.came());
+                    eprintln!("{} [{transport}] {} {}", found.case.id, result.verdict, printable(result.came()));
                     continue;
                 };
-                eprintln!("{} [{transport}] {check}", found.case.id);
+                eprintln!("{} [{transport}] {}", found.case.id, printable(&check.to_string()));
                 let setting = Setting { pair: &found.pair, transport, time_scale: found.time_scale };
-                return Some(failure(&found.case, &check, setting, budget, |line| eprintln!("{line}")).await);
+                return Ok(Some(failure(&found.case, &check, setting, budget, |line| eprintln!("{line}")).await));
             }
-            None
-        });
+            Ok(None)
+        }));
         runtime.shutdown_background();
-        let Some(script) = script else {
+        let Some(script) = script? else {
             return Err((RunOutcome::Incomplete, "the case does not fail: there is nothing to shrink".to_owned()));
         };
         eprintln!("{}", script.remark);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Args;
 use exec_http::conformance::artifacts::{Artifacts, CaseFiles, RUNS_FOLDER};
@@ -20,9 +21,16 @@ use exec_http::protocol::limits::LINE_BYTES;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use url::Url;
 
 use super::judge::complaint;
+
+/// How long what an executor has said may be under way behind its end.
+const LAST_FRAMES: Duration = Duration::from_secs(10);
+
+/// Behind an accept that failed, so that a lack of descriptors is not asked about all the time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Options of `tap`.
 #[derive(Debug, Args)]
@@ -49,7 +57,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 /// Passes everything on, until the executor or the client ends, or a signal comes. Complaints and the place of the traces go to
-/// standard error. Status 1: something was complained about; else, with a command, its own status.
+/// standard error. Status 1: something was complained about; else, with a command that has ended by itself, its own status.
 pub(crate) fn run(arguments: &TapArgs) -> ExitCode {
     let ran = || -> io::Result<ExitCode> {
         let runtime = tokio::runtime::Runtime::new()?;
@@ -111,7 +119,15 @@ async fn websockets(listen: SocketAddr, upstream: SocketAddr, artifacts: &Artifa
                 break;
             }
             accepted = listener.accept() => {
-                let (client, _) = accepted?;
+                let client = match accepted {
+                    Ok((client, _)) => client,
+                    // One connection less; the others go on.
+                    Err(error) => {
+                        eprintln!("a connection was not accepted: {error}");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                };
                 let tamper = watched(Transport::Websocket, artifacts, &complaints);
                 sessions.spawn(async move {
                     if let Err(error) = serve_websocket(client, upstream, tamper).await {
@@ -126,6 +142,9 @@ async fn websockets(listen: SocketAddr, upstream: SocketAddr, artifacts: &Artifa
 }
 
 async fn command(argv: &[String], artifacts: &Artifacts) -> io::Result<ExitCode> {
+    // A client may end this program at any moment.
+    let end = signals::wait();
+    tokio::pin!(end);
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| io::Error::other(format!("{}: {error}", argv[0])))?;
@@ -135,22 +154,33 @@ async fn command(argv: &[String], artifacts: &Artifacts) -> io::Result<ExitCode>
     let complaints = Complaints::default();
     let session = join(client, executor, None, watched(Transport::Stdio, artifacts, &complaints));
     tokio::pin!(session);
-    // The last frames of an executor that has ended are still on their way.
-    let status = tokio::select! {
-        () = &mut session => child.wait().await?,
-        status = child.wait() => {
-            session.await;
-            status?
-        }
-        ended = signals::wait() => {
-            ended?;
-            child.start_kill()?;
-            child.wait().await?
+    let ended = async {
+        tokio::select! {
+            () = &mut session => child.wait().await,
+            status = child.wait() => {
+                // The last frames of an executor that has ended are still on their way.
+                let _ = timeout(LAST_FRAMES, &mut session).await;
+                status
+            }
         }
     };
-    let own = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    let status = tokio::select! {
+        status = ended => Some(status?),
+        signal = &mut end => {
+            signal?;
+            None
+        }
+    };
+    if status.is_none() {
+        child.start_kill()?;
+        child.wait().await?;
+    }
+    let is_clean = complaints.lock().expect("nobody panics with it").is_empty();
     let told = told(&complaints);
-    Ok(if own == 0 { told } else { ExitCode::from(own) })
+    Ok(match status.and_then(|status| status.code()) {
+        Some(code) if is_clean => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        _ => told,
+    })
 }
 
 /// The closing line.

@@ -80,22 +80,29 @@ impl Artifacts {
     }
 
     fn create_linked(parent: &Path, what: &str, link: &str) -> io::Result<Self> {
+        // A folder that was there is the user's, who may keep it in a repository.
+        let is_new = !parent.exists();
         fs::create_dir_all(parent)?;
-        let ignore = parent.join(".gitignore");
-        if !ignore.exists() {
-            fs::write(ignore, "*\n")?;
+        if is_new {
+            fs::write(parent.join(".gitignore"), "*\n")?;
         }
         let stamp = Stamp::now();
-        let path = (1_u32..)
-            .map(|nth| if nth == 1 { format!("{stamp}-{what}") } else { format!("{stamp}-{what}-{nth}") })
-            .map(|name| parent.join(name))
-            .find(|path| !path.exists())
-            .expect("somewhere a number is free");
+        let mut nth = 1_u32;
+        // Another run may begin at the same moment.
+        let path = loop {
+            let name = if nth == 1 { format!("{stamp}-{what}") } else { format!("{stamp}-{what}-{nth}") };
+            let path = parent.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => nth += 1,
+                Err(error) => return Err(error),
+            }
+        };
         for folder in ["trace", "stderr", "failures"] {
             fs::create_dir_all(path.join(folder))?;
         }
         link_to(parent, link, &path);
-        remove_old(parent);
+        remove_old(parent, &path);
         Ok(Self { path, runs: Mutex::default() })
     }
 
@@ -218,7 +225,7 @@ fn link_to(parent: &Path, link: &str, run: &Path) {
 }
 
 /// Removes the oldest runs. A folder that cannot be removed stays.
-fn remove_old(parent: &Path) {
+fn remove_old(parent: &Path, newest: &Path) {
     let is_run = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let (stamp, _) = name.split_at_checked(15).unwrap_or_default();
@@ -232,7 +239,7 @@ fn remove_old(parent: &Path) {
     let mut runs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_run).collect();
     runs.sort();
     let old = runs.len().saturating_sub(RUNS_KEPT);
-    for run in &runs[..old] {
+    for run in runs[..old].iter().filter(|run| *run != newest) {
         let _ = fs::remove_dir_all(run);
     }
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::case::{Revision, Transport};
 
@@ -45,7 +45,8 @@ pub struct Declaration {
     url: Option<String>,
     /// The command that starts the adapter of the client.
     adapter: Option<String>,
-    /// Added to the environment of what is started.
+    /// Added to the environment of what is started. Statements have the names only: a value may be a secret.
+    #[serde(serialize_with = "names_only")]
     env: BTreeMap<String, String>,
     /// The working directory of what is started.
     cwd: Option<PathBuf>,
@@ -55,6 +56,10 @@ pub struct Declaration {
     revision: Option<Revision>,
     /// `None`: all, except those that the peer shows to be absent.
     capabilities: Option<BTreeSet<String>>,
+}
+
+fn names_only<S: Serializer>(env: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(env.keys())
 }
 
 /// Why a declaration file cannot be used.

@@ -6,6 +6,7 @@ use super::judge::FailKind;
 use super::launcher::LaunchError;
 use super::process::StartError;
 use super::result::Reason;
+use super::transcript::printable;
 
 /// Why no case can be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cause(_, cause) => f.write_str(cause),
-            Self::Violation(_, reason) => f.write_str(&reason.came),
+            Self::Violation(_, reason) => f.write_str(&printable(&reason.came)),
         }
     }
 }

@@ -51,8 +51,11 @@ impl Client {
     pub(in crate::cli) fn subject(&self) -> Result<Subject, Failure> {
         let this = this_program()?;
         let named = self.adapter.is_some() || !self.argv.is_empty();
-        let declared = declaration(None, self.built_in || named)?;
-        let command = self.adapter.as_deref().or(declared.adapter());
+        let declared = declaration(None, self.built_in)?;
+        // What the file says is about the client that is developed here, not about the one that is built in.
+        let is_theirs = named || declared.adapter().is_some();
+        let declared = if is_theirs { declared } else { Declaration::default() };
+        let command = if named { self.adapter.as_deref() } else { declared.adapter() };
         let argv = match command {
             Some(command) => Target::split(command).map_err(usage)?,
             None if self.argv.is_empty() => vec![this.clone(), "adapter".to_owned()],

@@ -21,7 +21,7 @@ use exec_http::conformance::verdict::{Bearing, RunOutcome};
 
 use super::client::Client;
 use super::server::Server;
-use super::{Failure, Options, Transports, Variable, usage};
+use super::{Failure, Options, Transports, Variable, unless_interrupted, usage};
 
 /// Lines of standard error that are shown with what went wrong.
 const STDERR_LINES: usize = 8;
@@ -66,7 +66,7 @@ impl Doctor {
         let examined = tokio::runtime::Runtime::new()
             .map_err(|error| (RunOutcome::SuiteBug, error.to_string()))
             .and_then(|runtime| {
-                let examined = runtime.block_on(self.examine());
+                let examined = runtime.block_on(unless_interrupted(self.examine()));
                 runtime.shutdown_background();
                 examined
             });
@@ -263,6 +263,12 @@ async fn examine_on(target: &Target, transport: Transport, chart: &mut Chart) ->
         let result = lab.run(case).await;
         match result.verdict.bearing() {
             Bearing::Good | Bearing::Advice => chart.good(what, &shown(result.duration)),
+            Bearing::Neutral => {}
+            Bearing::Incomplete => {
+                let before = chart.outcome;
+                chart.bad(what, result.came(), &format!("exec-http explain {id}"));
+                chart.outcome = if before == RunOutcome::Conforms { RunOutcome::Incomplete } else { before };
+            }
             _ => {
                 let hint = format!("exec-http explain {id}");
                 chart.bad(what, result.came(), &hint);
@@ -291,7 +297,8 @@ async fn examine_client(target: &ClientTarget, transports: &[Transport], chart: 
             Ok(Some(lab)) => {
                 chart.good("plays four calls", &shown(start.elapsed()));
                 let hello = lab.hello();
-                chart.good("declares", &hello.features.iter().cloned().collect::<Vec<_>>().join(", "));
+                let features = hello.features.iter().cloned().collect::<Vec<_>>().join(", ");
+                chart.good("declares", &printable(&features));
                 lab.close().await;
                 reached.push(transport);
             }

@@ -138,6 +138,9 @@ impl Server {
         self.cmd(declaration).iter().for_each(|command| option("--cmd", command));
         self.url(declaration).iter().for_each(|url| option("--url", url));
         self.token_file.iter().for_each(|path| option("--token-file", &path.to_string_lossy()));
+        if self.allow_remote {
+            words.push("--allow-remote".to_owned());
+        }
         words.extend(self.options.replay());
         shell_words::join(words)
     }

@@ -628,7 +628,10 @@ def main():
         print("REPRODUCED: %s: expected %s; came %s" % (clause or "timeout", expected, shown(str(came))))
         status = 1
     except (Unjudged, OSError) as error:
-        print("not judged: %s" % error)
+        print("not judged: %s" % shown(str(error)))
+        status = 3
+    except Exception as error:  # a peer that this program cannot read has not reproduced anything
+        print("not judged: %s: %s" % (type(error).__name__, shown(str(error))))
         status = 3
     else:
         print("not reproduced")

@@ -94,7 +94,7 @@ fn text(summary: &Summary, repeat: &Repeat, folder: Option<&Path>, paint: Paint)
     let mut text = String::new();
     // Writing to a text cannot fail.
     if let Some((count, cause)) = summary.headline() {
-        let line = format!("{count} of {} results have one cause: {cause}", summary.results.len());
+        let line = format!("{count} of {} results have one cause: {}", summary.results.len(), printable(cause));
         let _ = writeln!(text, "{}\n", paint.verdict(&line, Bearing::Violation));
     }
     for (area, (tally, time)) in areas(summary) {
@@ -108,10 +108,10 @@ fn text(summary: &Summary, repeat: &Repeat, folder: Option<&Path>, paint: Paint)
     }
     let _ = writeln!(text);
     for ((transport, reason), cases) in not_applicable(summary) {
-        let _ = writeln!(text, "not applicable on {transport}, {reason}: {}", cases.join(" "));
+        let _ = writeln!(text, "not applicable on {transport}, {}: {}", printable(reason), cases.join(" "));
     }
     for result in summary.results.iter().filter(|result| result.verdict == Verdict::Xfail) {
-        let came = result.came().lines().next().unwrap_or_default();
+        let came = printable(result.came().lines().next().unwrap_or_default());
         let _ = writeln!(text, "failed as expected: {} [{}]: {came}", result.case, result.transport);
     }
     if summary.results.iter().any(|result| result.verdict == Verdict::Skipped) {
