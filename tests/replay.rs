@@ -135,7 +135,9 @@ fn a_shrunk_script_fails_the_same_check() {
         "# exec-http {}\n# from order/interleaved on stdio\n# fails: fail(assertion) of STREAM-1 at seq #\n# shrunk in ",
         env!("CARGO_PKG_VERSION")
     );
-    assert!(shrunk.starts_with(&header) && shrunk.contains("; 1-minimal"), "{shrunk}");
+    // Where a case ends before the frame has come that shows the defect, it fails only sometimes, and the header says so.
+    let said = ["; 1-minimal", "; not minimal for sure"].iter().any(|said| shrunk.contains(said));
+    assert!(shrunk.starts_with(&header) && said, "{shrunk}");
     let lines = shrunk.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
     assert!(lines <= 10, "{shrunk}");
     let replayed = exec_http(&["replay", path, "--cmd", &peer, "--transport", "stdio"]);

@@ -299,14 +299,20 @@ impl Options {
         (declared.chain(own).collect(), self.cwd.clone().or(declaration.cwd().map(Path::to_owned)))
     }
 
-    /// The options that describe the surroundings of the peer, as one would type them. They stand in reports that are passed on: the
-    /// value of a variable is left to the shell.
-    fn replay(&self) -> Vec<String> {
-        let env = self.env.iter().flat_map(|Variable(name, _)| ["--env".to_owned(), format!("{name}=${name}")]);
-        let cwd = self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]);
+    /// These words and the options that describe the surroundings of the peer, as one would type them. They stand in reports that are
+    /// passed on: the value of a variable is left to the shell, which complains where it has none.
+    fn described(&self, mut words: Vec<String>) -> String {
+        words.extend(self.cwd.iter().flat_map(|cwd| ["--cwd".to_owned(), cwd.to_string_lossy().into_owned()]));
         let is_scaled = self.time_scale.0 != TimeScale::default().0 && self.time_scale.0 != 0.0;
-        let scale = is_scaled.then(|| ["--time-scale".to_owned(), self.time_scale.to_string()]).into_iter().flatten();
-        env.chain(cwd).chain(scale).collect()
+        if is_scaled {
+            words.extend(["--time-scale".to_owned(), self.time_scale.to_string()]);
+        }
+        let mut line = shell_words::join(words);
+        for Variable(name, _) in &self.env {
+            let name = shell_words::quote(name);
+            line += &format!(" --env {name}=\"${{{name}:?}}\"");
+        }
+        line.trim_start().to_owned()
     }
 
     /// Prints the selected cases with their transports, their clauses and their sentences.

@@ -85,7 +85,6 @@ impl Client {
         let argv = (!self.argv.is_empty()).then(|| shell_words::join(&self.argv));
         let command = argv.as_deref().or(command);
         command.iter().for_each(|command| words.extend(["--adapter".to_owned(), (*command).to_owned()]));
-        words.extend(self.options.replay());
-        shell_words::join(words)
+        self.options.described(words)
     }
 }

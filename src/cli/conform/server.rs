@@ -141,7 +141,6 @@ impl Server {
         if self.allow_remote {
             words.push("--allow-remote".to_owned());
         }
-        words.extend(self.options.replay());
-        shell_words::join(words)
+        self.options.described(words)
     }
 }
