@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -76,10 +76,14 @@ impl Origin {
         Self::start(Script::Endless(head.to_vec())).await
     }
 
-    /// A URL that nobody listens at.
+    /// A URL that nobody listens at, as long as this program runs.
     pub(crate) async fn refusing() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        format!("http://{}/", listener.local_addr().expect("bound"))
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let url = format!("http://{}/", socket.local_addr().expect("bound"));
+        // Bound and not listening: connections are refused, and no other test gets the port.
+        std::mem::forget(socket);
+        url
     }
 
     async fn start(script: Script) -> Self {

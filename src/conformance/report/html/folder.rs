@@ -46,10 +46,15 @@ pub struct RunFolder {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RunLine {
+    /// Name and version.
     pub(super) suite: String,
+    /// Of the cases and clauses.
     pub(super) digest: String,
+    /// Those that were tested.
     pub(super) transports: Vec<String>,
+    /// The command line.
     pub(super) command: String,
+    /// In RFC 3339.
     pub(super) started: String,
 }
 
@@ -65,14 +70,19 @@ pub struct CaseLine {
     pub verdict: String,
     /// The class with its kind.
     pub detail: String,
+    /// How long it took.
     pub(super) seconds: f64,
     /// The clause that was broken, if one was.
     pub clause: Option<String>,
+    /// File and line of the step.
     pub(super) place: Option<String>,
+    /// What was allowed.
     pub(super) expected: Option<String>,
     /// What came, or why there is nothing to say.
     pub came: Option<String>,
+    /// The last events, one a line.
     pub(super) transcript: Vec<String>,
+    /// What the peer wrote meanwhile, its end.
     pub(super) stderr: String,
     /// The number of the event that decided.
     pub(super) decided: Option<u64>,
@@ -86,7 +96,9 @@ pub struct CaseLine {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct EndLine {
+    /// Of the run.
     pub(super) exit_code: u8,
+    /// How long it took.
     pub(super) seconds: f64,
 }
 
@@ -101,7 +113,9 @@ enum Line {
 /// The first event of a trace.
 #[derive(Debug, Deserialize)]
 struct Begun {
+    /// The id.
     case: String,
+    /// `stdio` or `ws`.
     transport: String,
 }
 
